@@ -1,0 +1,2 @@
+//! Size classes.
+#![no_std]
