@@ -1,5 +1,7 @@
 //! Units, bit sets, size classes and fast random numbers; no unsafe code.
 
+mod sizeclass;
 mod units;
 
+pub use sizeclass::*;
 pub use units::*;

@@ -1,0 +1,143 @@
+//! From sizes to size classes. The table is `gort-size-classes`'s committed output; this file is how the heap reads it.
+//! Answers to Go's sizeclasses.go and msize.go.
+
+use core::alloc::Layout;
+
+use gort_size_classes::table;
+
+use super::{Bytes, PAGE_SIZE, Pages};
+
+/// Number of size classes, with class 0, which stands for "whole pages".
+pub const NUM_CLASSES: usize = table::NUM_CLASSES;
+/// Objects above this many bytes get whole pages.
+pub const MAX_SMALL_SIZE: usize = table::MAX_SMALL_SIZE;
+/// Up to this many bytes the class is one lookup in steps of 8.
+const FINE_LIMIT: usize = table::SMALL_SIZE_MAX;
+
+const _: () = assert!(table::PAGE_SIZE == PAGE_SIZE, "the table was made for another page size");
+const _: () = assert!(NUM_CLASSES <= 256, "a class fits a byte");
+
+/// A size class: 1..NUM_CLASSES.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Class(u8);
+
+impl Class {
+    /// The class with this number; `None` for 0 and for numbers past the table.
+    pub fn new(n: usize) -> Option<Self> {
+        (1..NUM_CLASSES).contains(&n).then_some(Self(n as u8))
+    }
+
+    /// All classes in ascending order of size.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (1..NUM_CLASSES).map(|n| Self(n as u8))
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Bytes of an object.
+    #[inline]
+    pub fn size(self) -> Bytes {
+        Bytes(table::CLASS_TO_SIZE[self.index()] as usize)
+    }
+
+    /// Pages of a span.
+    #[inline]
+    pub fn pages(self) -> Pages {
+        Pages(table::CLASS_TO_PAGES[self.index()] as usize)
+    }
+
+    /// Objects in a span.
+    #[inline]
+    pub fn objects(self) -> usize {
+        self.pages().0 * PAGE_SIZE / self.size().0
+    }
+
+    /// The object that a byte offset into a span falls into, by multiplication (Lemire, Kaser and Kurz 2019); proven for
+    /// each offset of each span by the table's tests.
+    #[inline]
+    pub fn object_at(self, offset: Bytes) -> usize {
+        ((offset.0 as u64 * u64::from(table::CLASS_TO_DIVMAGIC[self.index()])) >> 32) as usize
+    }
+}
+
+/// The class that serves a layout, or `None` when it gets whole pages. One compare and one lookup for most layouts.
+///
+/// Rounding the size up to the alignment is all that alignment needs up to 1024 bytes: each class that is looked up for a
+/// multiple of a power of two is itself such a multiple there (asserted below for the compiled-in table).
+#[inline(always)]
+pub fn class_of(layout: Layout) -> Option<Class> {
+    let size = layout.pad_to_align().size();
+    // Size 0 is undefined behaviour for callers of `GlobalAlloc`; it falls to the path that can afford to look.
+    if size.wrapping_sub(1) < FINE_LIMIT - 8 {
+        return Some(Class(table::SIZE_TO_CLASS8[size.div_ceil(8)]));
+    }
+    class_of_coarse(size, layout.align())
+}
+
+/// As `class_of` for padded sizes that are 0 or above the fine table.
+fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
+    if size > MAX_SMALL_SIZE || align > PAGE_SIZE {
+        return None;
+    }
+    let mut c = if size <= FINE_LIMIT - 8 {
+        table::SIZE_TO_CLASS8[size.max(1).div_ceil(8)]
+    } else {
+        table::SIZE_TO_CLASS128[(size - FINE_LIMIT).div_ceil(128)]
+    } as usize;
+    // Alignments above the class's own move on to the next class that has it.
+    while c < NUM_CLASSES && table::CLASS_TO_SIZE[c] as usize & (align - 1) != 0 {
+        c += 1;
+    }
+    Class::new(c)
+}
+
+/// Whether padding the size to the alignment suffices for every alignment up to the fine table's end.
+const fn padding_suffices() -> bool {
+    let mut align = 1;
+    while align <= FINE_LIMIT {
+        let mut size = align;
+        while size <= FINE_LIMIT - 8 {
+            if table::CLASS_TO_SIZE[table::SIZE_TO_CLASS8[size.div_ceil(8)] as usize] as usize % align != 0 {
+                return false;
+            }
+            size += align;
+        }
+        align *= 2;
+    }
+    true
+}
+const _: () = assert!(padding_suffices(), "this table needs an alignment search below 1 KiB");
+
+/// Bytes that an object above the largest class takes: whole pages. `None` when that overflows.
+#[inline]
+pub fn large_pages(size: Bytes) -> Option<Pages> {
+    Some(Pages(size.0.max(1).checked_add(PAGE_SIZE - 1)? / PAGE_SIZE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The slow twin: the first class that is large enough and aligned, by scanning.
+    fn slow(size: usize, align: usize) -> Option<usize> {
+        if align > PAGE_SIZE {
+            return None;
+        }
+        Class::all().find(|c| c.size().0 >= size && c.size().0.is_multiple_of(align)).map(Class::index)
+    }
+
+    #[test]
+    fn lookup_matches_slow_twin_for_every_size_and_alignment() {
+        for align in (0..=14).map(|s| 1usize << s) {
+            for size in 0..=MAX_SMALL_SIZE + 100 {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                let got = class_of(layout).map(Class::index);
+                assert_eq!(got, slow(size.max(1), align), "size {size} align {align}");
+            }
+        }
+    }
+}

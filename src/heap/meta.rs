@@ -1,0 +1,166 @@
+//! The metadata arena: where spans, mcaches and pointer arrays live. Answers to Go's fixalloc and persistentalloc.
+//!
+//! One reservation of its own with guard pages at both ends, committed bit by bit from the bottom up and never given back.
+//! Blocks are counted in cache lines of 64 bytes; a freed block goes to the list of its size and is handed out again with
+//! unspecified contents. Invariant: no block overlaps user memory or another block, so no write through a user's pointer,
+//! however wrong, that stays within the heap's own address range reaches metadata.
+//!
+//! Rejected: metadata at the head of each span, as in mimalloc and tcmalloc's older form: an overflow then reaches it.
+#![expect(unsafe_code, reason = "threads free lists through its own blocks and commits its own reservation")]
+
+use core::ptr::{self, NonNull};
+
+use crate::base::Bytes;
+use crate::sys::Os;
+use crate::throw::check;
+
+/// Bytes of a cache line, the unit of metadata blocks.
+pub const LINE: usize = 64;
+/// Sizes a block may have, in lines: small ones exactly, then powers of two.
+const LINES: [usize; 12] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+/// Bytes committed at a time, so that one `mprotect` serves hundreds of spans.
+const COMMIT_STEP: usize = 64 << 10;
+/// Inaccessible bytes at each end: a kernel page of any supported size.
+const GUARD: usize = 64 << 10;
+
+/// A free block; the link lives in the block itself, which is metadata and out of the user's reach.
+struct Free {
+    next: *mut Free,
+}
+
+/// The arena. Lives behind the lock of rank META.
+pub struct Meta<O: Os> {
+    os: O,
+    /// First byte never handed out.
+    bump: *mut u8,
+    /// First byte not committed.
+    committed: *mut u8,
+    /// First byte of the upper guard.
+    end: *mut u8,
+    start: *mut u8,
+    free: [*mut Free; LINES.len()],
+}
+
+// SAFETY: the arena owns its reservation; the pointers are not shared with anything thread-bound.
+unsafe impl<O: Os> Send for Meta<O> {}
+
+impl<O: Os> Meta<O> {
+    /// Reserves address space for `max` bytes of metadata; `None` when the OS refuses.
+    pub fn new(os: O, max: Bytes) -> Option<Self> {
+        let bytes = max.0.next_multiple_of(COMMIT_STEP);
+        let base = os.reserve(bytes + 2 * GUARD, COMMIT_STEP, c"gort: metadata")?;
+        // SAFETY: the guard is inside the reservation.
+        let start = unsafe { base.add(GUARD) }.as_ptr();
+        // SAFETY: start + bytes + GUARD is the end of the reservation.
+        let end = unsafe { start.add(bytes) };
+        Some(Self { os, bump: start, committed: start, end, start, free: [ptr::null_mut(); LINES.len()] })
+    }
+
+    /// A block of at least `bytes`, aligned to a line, contents unspecified; `None` when the OS refuses memory.
+    pub fn alloc(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
+        let list = list_of(bytes);
+        if let Some(block) = NonNull::new(self.free[list]) {
+            // SAFETY: a block on the list was written by `free` and nobody else has it.
+            self.free[list] = unsafe { block.as_ref() }.next;
+            return Some(block.cast());
+        }
+        let size = LINES[list] * LINE;
+        if size > self.committed as usize - self.bump as usize && !self.commit(size) {
+            return None;
+        }
+        let block = NonNull::new(self.bump);
+        // SAFETY: bump + size <= committed, as was just made sure.
+        self.bump = unsafe { self.bump.add(size) };
+        block
+    }
+
+    /// Commits room for `size` more bytes at the top.
+    fn commit(&mut self, size: usize) -> bool {
+        let step = size.next_multiple_of(COMMIT_STEP);
+        if step > self.end as usize - self.committed as usize {
+            return false;
+        }
+        let Some(at) = NonNull::new(self.committed) else { return false };
+        // SAFETY: [committed, committed + step) is inside our reservation (commit 1).
+        if !unsafe { self.os.commit(at, step) } {
+            return false;
+        }
+        // SAFETY: still inside the reservation.
+        self.committed = unsafe { self.committed.add(step) };
+        true
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// 1. `block` came from `alloc` with the same `bytes`.  2. Nobody uses it any more.
+    pub unsafe fn free(&mut self, block: NonNull<u8>, bytes: Bytes) {
+        let list = list_of(bytes);
+        let free = block.cast::<Free>();
+        // SAFETY: the block is ours again (1, 2), is at least a line long and aligned to it.
+        unsafe { free.write(Free { next: self.free[list] }) };
+        self.free[list] = free.as_ptr();
+    }
+
+    /// Bytes that can be read and written.
+    pub fn committed(&self) -> Bytes {
+        Bytes(self.committed as usize - self.start as usize)
+    }
+}
+
+/// The list that serves blocks of `bytes`.
+fn list_of(bytes: Bytes) -> usize {
+    let lines = bytes.0.div_ceil(LINE).max(1);
+    check!(lines <= LINES[LINES.len() - 1]; bytes = bytes.0);
+    LINES.partition_point(|&l| l < lines)
+}
+
+/// Bytes a block for `bytes` really has.
+pub fn block_size(bytes: Bytes) -> Bytes {
+    Bytes(LINES[list_of(bytes)] * LINE)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::sys::Linux;
+    use std::{collections::BTreeMap, vec::Vec};
+
+    #[test]
+    fn blocks_never_overlap_and_come_back() {
+        let mut meta = Meta::new(Linux, Bytes(8 << 20)).unwrap();
+        let mut live: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut freed = Vec::new();
+        for i in 0..4000usize {
+            let bytes = Bytes((i * 7919) % 3000 + 1);
+            let block = meta.alloc(bytes).unwrap();
+            let (at, len) = (block.as_ptr() as usize, block_size(bytes).0);
+            assert_eq!(at % LINE, 0);
+            assert!(len >= bytes.0);
+            // SAFETY: the block is len bytes long and ours.
+            unsafe { block.write_bytes(0xa5, len) };
+            assert!(live.range(..at + len).next_back().is_none_or(|(&a, &l)| a + l <= at));
+            live.insert(at, len);
+            freed.push((block, bytes));
+            if i % 3 == 0 {
+                let (block, bytes) = freed.swap_remove(i % freed.len());
+                live.remove(&(block.as_ptr() as usize));
+                // SAFETY: from `alloc` with these bytes, forgotten above.
+                unsafe { meta.free(block, bytes) };
+            }
+        }
+        assert!(meta.committed().0 < 8 << 20, "freed blocks were not used again");
+    }
+
+    #[test]
+    fn exhaustion_is_none_and_freed_blocks_still_serve() {
+        let mut meta = Meta::new(Linux, Bytes(COMMIT_STEP)).unwrap();
+        let blocks: Vec<_> = core::iter::from_fn(|| meta.alloc(Bytes(4096))).collect();
+        assert_eq!(blocks.len(), COMMIT_STEP / 4096);
+        // SAFETY: from `alloc`, not used afterwards.
+        unsafe { meta.free(blocks[3], Bytes(4096)) };
+        assert_eq!(meta.alloc(Bytes(4096)), Some(blocks[3]));
+        assert_eq!(meta.alloc(Bytes(4096)), None);
+    }
+}

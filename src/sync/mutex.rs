@@ -1,0 +1,163 @@
+//! A mutex on a futex with a rank. Answers to Go's lock_futex.go.
+//!
+//! Three states: free, locked, locked with (perhaps) sleepers. Critical sections here are tens of nanoseconds, so a waiter
+//! spins briefly before it sleeps. No poisoning: nothing below `alloc/` panics.
+#![expect(unsafe_code, reason = "hands out &mut T while the lock word says it is exclusive")]
+
+use core::cell::UnsafeCell;
+use core::hint::spin_loop;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+#[cfg(debug_assertions)]
+#[path = "held_checked.rs"]
+mod held;
+#[cfg(not(debug_assertions))]
+#[path = "held_unchecked.rs"]
+mod held;
+
+use crate::sys::futex;
+
+const FREE: u32 = 0;
+const LOCKED: u32 = 1;
+const SLEEPERS: u32 = 2;
+const SPINS: u32 = 60;
+
+/// Data behind a lock of the given rank (see [`super::rank`]).
+pub struct Mutex<T, const RANK: u8> {
+    state: AtomicU32,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands the data to one thread at a time, so it needs Send only.
+unsafe impl<T: Send, const RANK: u8> Sync for Mutex<T, RANK> {}
+
+/// The witness that the lock is held; gives it back when dropped.
+pub struct Guard<'a, T, const RANK: u8>(&'a Mutex<T, RANK>);
+
+impl<T, const RANK: u8> Mutex<T, RANK> {
+    /// A free lock.
+    pub const fn new(data: T) -> Self {
+        Self { state: AtomicU32::new(FREE), data: UnsafeCell::new(data) }
+    }
+
+    /// Waits for the lock.
+    #[inline]
+    pub fn lock(&self) -> Guard<'_, T, RANK> {
+        held::acquire(RANK);
+        self.raw_lock();
+        Guard(self)
+    }
+
+    #[inline]
+    fn raw_lock(&self) {
+        // Acquire: sees what the last holder wrote. Pairs with the Release in `raw_unlock`.
+        if self.state.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_err() {
+            self.lock_slow();
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        for _ in 0..SPINS {
+            // Acquire: as in `raw_lock`.
+            if self.state.load(Relaxed) == FREE
+                && self.state.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok()
+            {
+                return;
+            }
+            spin_loop();
+        }
+        // Acquire: as in `raw_lock`. From here on the word says that there may be sleepers, so the holder wakes one.
+        while self.state.swap(SLEEPERS, Acquire) != FREE {
+            futex::wait(&self.state, SLEEPERS);
+        }
+    }
+
+    #[inline]
+    fn raw_unlock(&self) {
+        // Release: publishes what this holder wrote. Pairs with the Acquires of the next holder.
+        if self.state.swap(FREE, Release) == SLEEPERS {
+            futex::wake(&self.state, 1);
+        }
+    }
+
+    /// Takes the lock for the duration of a fork, in rank order but without a guard: locks of equal rank are all taken.
+    pub fn lock_for_fork(&self) {
+        self.raw_lock();
+    }
+
+    /// Gives the lock back after a fork, in the parent.
+    ///
+    /// # Safety
+    /// 1. This thread took it with `lock_for_fork`.
+    pub unsafe fn unlock_in_parent(&self) {
+        self.raw_unlock();
+    }
+
+    /// Gives the lock back after a fork, in the child, where nobody can be asleep on it.
+    ///
+    /// # Safety
+    /// 1. The thread that forked took it with `lock_for_fork`.
+    pub unsafe fn unlock_in_child(&self) {
+        self.state.store(FREE, Release);
+    }
+}
+
+impl<T, const RANK: u8> Deref for Guard<'_, T, RANK> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard's thread holds the lock, so nobody else reaches the data.
+        unsafe { &*self.0.data.get() }
+    }
+}
+
+impl<T, const RANK: u8> DerefMut for Guard<'_, T, RANK> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard is borrowed mutably.
+        unsafe { &mut *self.0.data.get() }
+    }
+}
+
+impl<T, const RANK: u8> Drop for Guard<'_, T, RANK> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.raw_unlock();
+        held::release(RANK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::Mutex;
+    use std::{sync::Arc, thread, vec::Vec};
+
+    #[test]
+    fn increments_are_not_lost() {
+        let m = Arc::new(Mutex::<u64, 1>::new(0));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let m = m.clone();
+                thread::spawn(move || (0..20_000).for_each(|_| *m.lock() += 1))
+            })
+            .collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(*m.lock(), 80_000);
+    }
+
+    #[test]
+    fn ranks_may_be_taken_upwards_and_released_in_any_order() {
+        let (low, high) = (Mutex::<(), 1>::new(()), Mutex::<(), 2>::new(()));
+        let a = low.lock();
+        let b = high.lock();
+        drop(a);
+        drop(b);
+        drop(low.lock());
+    }
+}

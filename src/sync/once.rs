@@ -1,0 +1,84 @@
+//! Runs an initialisation once, while other threads wait for it. The initialisation may fail and be tried again.
+
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use crate::sys::futex;
+
+const NEW: u32 = 0;
+const RUNNING: u32 = 1;
+const DONE: u32 = 2;
+
+/// A gate that opens when its initialisation has succeeded.
+pub struct Once(AtomicU32);
+
+impl Once {
+    /// A closed gate.
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(NEW))
+    }
+
+    /// Whether the initialisation has succeeded; what it wrote is visible then.
+    #[inline(always)]
+    pub fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release in `call`.
+        self.0.load(Acquire) == DONE
+    }
+
+    /// Runs `init` if nobody has succeeded yet; `Some` tells the winner so, with what `init` returned. While one thread runs
+    /// it the others sleep. If it fails the next caller tries again. `init` must not come back here: it would wait for itself.
+    pub fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
+        loop {
+            // Acquire: as in `is_done`.
+            match self.0.compare_exchange(NEW, RUNNING, Acquire, Acquire) {
+                Ok(_) => {
+                    let r = init();
+                    // Release: publishes what `init` wrote. Pairs with the Acquires above.
+                    self.0.store(if r.is_some() { DONE } else { NEW }, Release);
+                    futex::wake(&self.0, i32::MAX as u32);
+                    return r;
+                }
+                Err(DONE) => return None,
+                Err(_) => futex::wait(&self.0, RUNNING),
+            }
+        }
+    }
+
+    /// In a forked child: an initialisation that another thread of the parent was running will never end; it starts anew.
+    pub fn reset_in_child(&self) {
+        let _ = self.0.compare_exchange(RUNNING, NEW, Relaxed, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::Once;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    #[test]
+    fn runs_once_and_retries_after_failure() {
+        let once = Once::new();
+        assert_eq!(once.call(|| None::<()>), None);
+        assert!(!once.is_done());
+        assert_eq!(once.call(|| Some(7)), Some(7));
+        assert_eq!(once.call(|| Some(8)), None);
+        assert!(once.is_done());
+    }
+
+    #[test]
+    fn racing_threads_see_one_winner() {
+        let (once, runs) = (Once::new(), AtomicU32::new(0));
+        std::thread::scope(|s| {
+            for _ in 0..8 {
+                s.spawn(|| {
+                    once.call(|| Some(runs.fetch_add(1, Relaxed)));
+                    assert!(once.is_done());
+                });
+            }
+        });
+        assert_eq!(runs.load(Relaxed), 1);
+    }
+}

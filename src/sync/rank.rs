@@ -1,0 +1,19 @@
+//! The lock graph. A thread may take a lock only if its rank is above the ranks of all locks it holds. Answers to Go's
+//! lockrank.go.
+//!
+//! ```text
+//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> META
+//! ```
+
+/// The list of mcaches, live and idle.
+pub const ATTACH: u8 = 1;
+/// The mcache shared by threads that have none of their own (exiting threads).
+pub const FALLBACK: u8 = 2;
+/// One mcentral; a thread holds at most one.
+pub const CENTRAL: u8 = 3;
+/// The table of huge objects.
+pub const HUGE: u8 = 4;
+/// The page allocator.
+pub const HEAP: u8 = 5;
+/// The metadata arena.
+pub const META: u8 = 6;

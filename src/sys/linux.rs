@@ -1,0 +1,169 @@
+//! Linux's memory calls behind [`Os`]. Answers to Go's mem_linux.go.
+//!
+//! Release is MADV_DONTNEED: the frames go at once and the next touch reads zeros, which is what `needzero` relies on.
+//! MADV_FREE was rejected, as Go rejected it in 1.16: RSS would stay up until the kernel is under pressure.
+#![expect(unsafe_code, reason = "system calls that change mappings")]
+
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
+
+use super::{Os, faults};
+
+/// The Linux kernel this process runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Linux;
+
+impl Os for Linux {
+    fn page_size(self) -> usize {
+        // From the auxiliary vector; not rustix's, which may allocate when another crate turns its `alloc` feature on.
+        // SAFETY: getauxval reads a table that the loader filled in before any code of ours ran.
+        unsafe { libc::getauxval(libc::AT_PAGESZ) as usize }
+    }
+
+    fn reserve(self, bytes: usize, align: usize, name: &'static CStr) -> Option<NonNull<u8>> {
+        let slack = align.saturating_sub(self.page_size());
+        let raw = map(bytes.checked_add(slack)?, ProtFlags::empty())?;
+        let base = trim(raw, bytes + slack, bytes, align);
+        name_mapping(base, bytes, name);
+        Some(base)
+    }
+
+    unsafe fn unreserve(self, addr: NonNull<u8>, bytes: usize) {
+        unmap(addr, bytes);
+    }
+
+    unsafe fn commit(self, addr: NonNull<u8>, bytes: usize) -> bool {
+        !faults::refuse()
+            && super::errno::preserve(|| {
+                // SAFETY: the caller owns the range (commit 1), and adding access to it hurts no one.
+                unsafe {
+                    rustix::mm::mprotect(addr.as_ptr().cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)
+                }
+                .is_ok()
+            })
+    }
+
+    unsafe fn release(self, addr: NonNull<u8>, bytes: usize) -> bool {
+        !faults::refuse()
+            && super::errno::preserve(|| {
+                // SAFETY: nobody relies on the contents (release 2).
+                unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, Advice::LinuxDontNeed) }.is_ok()
+            })
+    }
+}
+
+/// A private anonymous mapping that the kernel does not charge before it is touched.
+fn map(bytes: usize, prot: ProtFlags) -> Option<NonNull<u8>> {
+    if faults::refuse() {
+        return None;
+    }
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs no existing one.
+    let p = super::errno::preserve(|| unsafe {
+        rustix::mm::mmap_anonymous(core::ptr::null_mut(), bytes, prot, flags).ok()
+    });
+    NonNull::new(p?.cast())
+}
+
+fn unmap(addr: NonNull<u8>, bytes: usize) -> bool {
+    // SAFETY: callers pass ranges of their own mappings that nothing refers to any more.
+    bytes == 0 || super::errno::preserve(|| unsafe { rustix::mm::munmap(addr.as_ptr().cast(), bytes).is_ok() })
+}
+
+/// Cuts `bytes` aligned to `align` out of a mapping of `total` bytes and unmaps the rest.
+fn trim(raw: NonNull<u8>, total: usize, bytes: usize, align: usize) -> NonNull<u8> {
+    let head = raw.as_ptr().align_offset(align);
+    // SAFETY: head <= total - bytes, because the slack is align minus the page size and raw is page-aligned.
+    let base = unsafe { raw.add(head) };
+    unmap(raw, head);
+    // SAFETY: base + bytes is inside the mapping or one past it.
+    unmap(unsafe { base.add(bytes) }, total - head - bytes);
+    base
+}
+
+/// Names a mapping in /proc/self/maps, where the kernel can (5.17 on, CONFIG_ANON_VMA_NAME); silently not elsewhere.
+fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
+    const PR_SET_VMA: libc::c_int = 0x5356_4d41;
+    const PR_SET_VMA_ANON_NAME: libc::c_ulong = 0;
+    // SAFETY: the kernel copies the name; a refusal changes nothing.
+    super::errno::preserve(|| unsafe {
+        libc::prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr.as_ptr(), bytes, name.as_ptr());
+    });
+}
+
+impl Linux {
+    /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own.
+    pub fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let slack = align.saturating_sub(self.page_size());
+        let raw = map(bytes.checked_add(slack)?, ProtFlags::READ | ProtFlags::WRITE)?;
+        let base = trim(raw, bytes + slack, bytes, align);
+        name_mapping(base, bytes, c"gort: huge object");
+        Some(base)
+    }
+
+    /// Unmaps an object's mapping, or the tail of it. `false` when the kernel refuses (too many mappings): it stays mapped.
+    ///
+    /// # Safety
+    /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
+    pub unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
+        !faults::refuse() && unmap(addr, bytes)
+    }
+
+    /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.
+    /// `None` when the kernel refuses: then nothing changed.
+    ///
+    /// # Safety
+    /// 1. The range is one whole object mapping.  2. When `Some` is returned the old address is gone.
+    pub unsafe fn resize_object(self, addr: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+        if faults::refuse() {
+            return None;
+        }
+        // SAFETY: 1 and 2 are passed on.
+        let p = super::errno::preserve(|| unsafe {
+            rustix::mm::mremap(addr.as_ptr().cast(), old, new, MremapFlags::MAYMOVE).ok()
+        });
+        NonNull::new(p?.cast())
+    }
+
+    /// Moves the page frames under `from` to a mapping of their own of `new` bytes; `from` stays mapped and reads as zeros
+    /// (MREMAP_DONTUNMAP, Linux 5.7). `None` when the kernel cannot: then nothing changed.
+    ///
+    /// # Safety
+    /// 1. `from` is committed memory of the caller's for `old` bytes.  2. `old <= new`, both multiples of the page size.
+    pub unsafe fn move_to_object(self, from: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+        // The target is reserved at its full length first, so that growing the moved part in place almost always works.
+        let to = map(new, ProtFlags::empty())?;
+        if !self.move_pages(from, old, to) {
+            unmap(to, new);
+            return None;
+        }
+        // SAFETY: `to` has `new` bytes, of which the first `old` are the moved pages.
+        unmap(unsafe { to.add(old) }, new - old);
+        // SAFETY: the moved pages are one mapping, and nobody knows its address yet.
+        let grown = if old == new { Some(to) } else { unsafe { self.resize_object(to, old, new) } };
+        if grown.is_none() {
+            // Put the pages back where they came from; the range is still mapped and ours.
+            if !self.move_pages(to, old, from) {
+                // SAFETY: both ranges are mapped, `old` bytes long, and do not overlap.
+                unsafe { core::ptr::copy_nonoverlapping(to.as_ptr(), from.as_ptr(), old) };
+            }
+            unmap(to, old);
+        }
+        let grown = grown?;
+        name_mapping(grown, new, c"gort: huge object");
+        Some(grown)
+    }
+
+    fn move_pages(self, from: NonNull<u8>, bytes: usize, to: NonNull<u8>) -> bool {
+        if faults::refuse() {
+            return false;
+        }
+        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
+        // SAFETY: both ranges belong to the caller; the target holds nothing.
+        super::errno::preserve(|| unsafe {
+            rustix::mm::mremap_fixed(from.as_ptr().cast(), bytes, bytes, flags, to.as_ptr().cast()).is_ok()
+        })
+    }
+}

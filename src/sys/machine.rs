@@ -1,0 +1,61 @@
+//! Facts about the machine and the process's environment, read without allocation.
+#![expect(unsafe_code, reason = "reads files and the environment through libc into buffers on the stack")]
+
+use core::ffi::CStr;
+
+use super::errno;
+
+/// Physical memory in bytes; 0 when the system does not say.
+pub fn physical_memory() -> usize {
+    errno::preserve(|| {
+        // SAFETY: sysinfo is plain data, for which all zeros is valid.
+        let mut info: libc::sysinfo = unsafe { core::mem::zeroed() };
+        // SAFETY: info is valid for a write.
+        let ok = unsafe { libc::sysinfo(&raw mut info) } == 0;
+        if ok { (info.totalram as usize).saturating_mul(info.mem_unit as usize) } else { 0 }
+    })
+}
+
+/// Whether the process runs with more rights than its caller (AT_SECURE): then the environment is not to be trusted.
+pub fn is_secure() -> bool {
+    // SAFETY: getauxval reads a table that the loader filled in.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The value of an environment variable, as it stands now.
+///
+/// The C library reads `environ` without a lock: a thread that changes the environment at the same time races with this
+/// call, as with every `getenv`. gort calls it once, at the first allocation of the process.
+pub fn env(name: &CStr) -> Option<&'static [u8]> {
+    // SAFETY: name is NUL-terminated.
+    let p = unsafe { libc::getenv(name.as_ptr()) };
+    if p.is_null() {
+        return None;
+    }
+    // SAFETY: getenv returned a NUL-terminated string of the environment.
+    Some(unsafe { CStr::from_ptr(p) }.to_bytes())
+}
+
+/// Reads the beginning of a file into `buf`; `None` when it cannot be opened or read.
+pub fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Option<&'a [u8]> {
+    errno::preserve(|| {
+        // SAFETY: path is NUL-terminated.
+        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        if fd < 0 {
+            return None;
+        }
+        let mut len = 0;
+        loop {
+            let rest = &mut buf[len..];
+            // SAFETY: rest is valid for rest.len() bytes.
+            let n = unsafe { libc::read(fd, rest.as_mut_ptr().cast(), rest.len()) };
+            if n <= 0 {
+                break;
+            }
+            len += n as usize;
+        }
+        // SAFETY: fd is ours and open.
+        unsafe { libc::close(fd) };
+        Some(&buf[..len])
+    })
+}
