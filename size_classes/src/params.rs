@@ -63,16 +63,16 @@ impl Params {
     /// The first parameter that is out of its range.
     pub fn validate(&self) -> Result<(), ParamsError> {
         let p = self;
-        power_of_two("page size", p.page_size, 1024, MIB)?;
-        power_of_two("small size divisor", p.small_size_div, 8, 1024)?;
-        power_of_two("small size maximum", p.small_size_max, p.small_size_div, MIB)?;
-        power_of_two("step divisor", p.step_divisor, 1, 64)?;
-        power_of_two("maximum step", p.max_step, p.small_size_div.max(WORD_PAIR), MIB)?;
+        power_of_two("page_size", p.page_size, 1024, MIB)?;
+        power_of_two("small_size_div", p.small_size_div, 8, 1024)?;
+        power_of_two("small_size_max", p.small_size_max, p.small_size_div, MIB)?;
+        power_of_two("step_divisor", p.step_divisor, 1, 64)?;
+        power_of_two("max_step", p.max_step, p.small_size_div.max(WORD_PAIR), MIB)?;
         // The steps never get smaller, so every class above small_size_max is a multiple of this one.
-        power_of_two("large size divisor", p.large_size_div, p.small_size_div, p.step(p.small_size_max))?;
+        power_of_two("large_size_div", p.large_size_div, p.small_size_div, p.step(p.small_size_max))?;
         if !(2..=64).contains(&p.tail_waste_divisor) {
             return Err(ParamsError::Range {
-                what: "tail waste divisor",
+                what: "tail_waste_divisor",
                 value: p.tail_waste_divisor,
                 min: 2,
                 max: 64,
@@ -80,7 +80,7 @@ impl Params {
         }
         if !(p.small_size_max..=MIB).contains(&p.max_small_size) {
             return Err(ParamsError::Range {
-                what: "largest small size",
+                what: "max_small_size",
                 value: p.max_small_size,
                 min: p.small_size_max,
                 max: MIB,
@@ -108,13 +108,14 @@ fn power_of_two(what: &'static str, value: u32, min: u32, max: u32) -> Result<()
     }
 }
 
-/// Why no table can be made from some [`Params`]. Displayed as one line that says what is accepted.
+/// Why no table can be made from some [`Params`]. Displayed as one line, which calls the parameters
+/// by their fields' names and says what is accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ParamsError {
     /// Not a power of two within the limits.
     PowerOfTwo {
-        /// Name of the parameter, in words.
+        /// Name of the field.
         what: &'static str,
         /// Its value.
         value: u32,
@@ -125,7 +126,7 @@ pub enum ParamsError {
     },
     /// Not within the limits.
     Range {
-        /// Name of the parameter, in words.
+        /// Name of the field.
         what: &'static str,
         /// Its value.
         value: u32,
@@ -169,21 +170,22 @@ impl fmt::Display for ParamsError {
             Self::Range { what, value, min, max } => write!(f, "{what} {value} is not from {min} to {max}"),
             Self::Unreachable { max_small_size, step } => write!(
                 f,
-                "largest small size {max_small_size} is not a multiple of {step}, the distance of classes there"
+                "max_small_size {max_small_size} is not a multiple of {step}, the distance of classes there"
             ),
             Self::TooManyClasses { size } => write!(
                 f,
-                "size {size} would need class number 256 and the last is 255: a greater maximum step, a lesser step \
-                 divisor or a lesser largest small size gives fewer classes"
+                "size {size} would need class number 256 and the last is 255; a greater max_step, or a lesser step_divisor \
+                 or max_small_size, gives fewer classes"
             ),
             Self::SpanTooLong { size } => write!(
                 f,
-                "class of {size} bytes would need a span of more than 255 pages: larger pages or a lesser tail waste \
-                 divisor give shorter spans"
+                "the class of {size} bytes would need a span of more than 255 pages; a greater page_size or a lesser \
+                 tail_waste_divisor gives shorter spans"
             ),
             Self::MagicInexact { size, span } => write!(
                 f,
-                "class of {size} bytes: a span of {span} bytes is too long for division by a 32-bit magic number"
+                "a span of {span} bytes is too long to be divided by {size} with a 32-bit magic number; a lesser \
+                 tail_waste_divisor gives shorter spans"
             ),
         }
     }

@@ -1,5 +1,8 @@
 //! The size-class table, as the allocator compiles it in: written by `gort size-classes --rust`, not by hand.
 //!
+//! Made from page_size 8192, max_small_size 32768, tail_waste_divisor 8, small_size_div 8,
+//! small_size_max 1024, large_size_div 128, step_divisor 8, max_step 256.
+//!
 //! ```text
 //! class  bytes/obj  bytes/span  objects  tail waste  max waste  min align
 //!     1          8        8192     1024           0     87.50%          8

@@ -154,26 +154,23 @@ fn sixteen_byte_granularity_has_no_class_below_it() {
 fn each_bad_parameter_is_named_in_one_line() {
     let go = Params::GO;
     let cases = [
-        (Params { page_size: 0, ..go }, "page size 0 is not a power of two from 1024 to 1048576"),
-        (Params { page_size: 5000, ..go }, "page size 5000 is not a power of two from 1024 to 1048576"),
-        (Params { page_size: 1 << 21, ..go }, "page size 2097152 is not a power of two from 1024 to 1048576"),
-        (Params { small_size_div: 4, ..go }, "small size divisor 4 is not a power of two from 8 to 1024"),
+        (Params { page_size: 0, ..go }, "page_size 0 is not a power of two from 1024 to 1048576"),
+        (Params { page_size: 5000, ..go }, "page_size 5000 is not a power of two from 1024 to 1048576"),
+        (Params { page_size: 1 << 21, ..go }, "page_size 2097152 is not a power of two from 1024 to 1048576"),
+        (Params { small_size_div: 4, ..go }, "small_size_div 4 is not a power of two from 8 to 1024"),
         (
             Params { small_size_max: 1000, ..go },
-            "small size maximum 1000 is not a power of two from 8 to 1048576",
+            "small_size_max 1000 is not a power of two from 8 to 1048576",
         ),
-        (Params { large_size_div: 256, ..go }, "large size divisor 256 is not a power of two from 8 to 128"),
-        (Params { step_divisor: 0, ..go }, "step divisor 0 is not a power of two from 1 to 64"),
-        (Params { max_step: 8, ..go }, "maximum step 8 is not a power of two from 16 to 1048576"),
-        (Params { tail_waste_divisor: 1, ..go }, "tail waste divisor 1 is not from 2 to 64"),
-        (Params { max_small_size: 512, ..go }, "largest small size 512 is not from 1024 to 1048576"),
-        (
-            Params { max_small_size: u32::MAX, ..go },
-            "largest small size 4294967295 is not from 1024 to 1048576",
-        ),
+        (Params { large_size_div: 256, ..go }, "large_size_div 256 is not a power of two from 8 to 128"),
+        (Params { step_divisor: 0, ..go }, "step_divisor 0 is not a power of two from 1 to 64"),
+        (Params { max_step: 8, ..go }, "max_step 8 is not a power of two from 16 to 1048576"),
+        (Params { tail_waste_divisor: 1, ..go }, "tail_waste_divisor 1 is not from 2 to 64"),
+        (Params { max_small_size: 512, ..go }, "max_small_size 512 is not from 1024 to 1048576"),
+        (Params { max_small_size: u32::MAX, ..go }, "max_small_size 4294967295 is not from 1024 to 1048576"),
         (
             Params { max_small_size: 33000, ..go },
-            "largest small size 33000 is not a multiple of 256, the distance of classes there",
+            "max_small_size 33000 is not a multiple of 256, the distance of classes there",
         ),
     ];
     for (p, message) in cases {
