@@ -193,6 +193,7 @@ mod against_go {
     #[test]
     fn leaves_no_folder_behind() {
         let temp = concat!(env!("CARGO_TARGET_TMPDIR"), "/against-go");
+        let _ = std::fs::remove_dir_all(temp);
         std::fs::create_dir_all(temp).unwrap();
         for mode in ["", "broken"] {
             against_go(mode).env("TMPDIR", temp).output().unwrap();
