@@ -49,7 +49,7 @@ Examples:
   gort size-classes
   gort size-classes --check
   gort size-classes --page-size 4096 --max-small-size 65536
-  gort size-classes --small-size-div 16 --rust > size_classes/src/table.rs";
+  gort size-classes --small-size-div 16 --rust > table.rs";
 
 fn number(s: &str) -> Result<u32, String> {
     s.parse().map_err(|_| format!("not a whole number from 0 to {}", u32::MAX))
