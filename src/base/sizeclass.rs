@@ -8,91 +8,106 @@ use gort_size_classes::table;
 use super::{Bytes, PAGE_SIZE, Pages};
 
 /// Number of size classes, with class 0, which stands for "whole pages".
-pub const NUM_CLASSES: usize = table::NUM_CLASSES;
+pub(crate) const NUM_CLASSES: usize = table::NUM_CLASSES;
 /// Objects above this many bytes get whole pages.
-pub const MAX_SMALL_SIZE: usize = table::MAX_SMALL_SIZE;
+pub(crate) const MAX_SMALL_SIZE: usize = table::MAX_SMALL_SIZE;
 /// Up to this many bytes the class is one lookup in steps of 8.
 const FINE_LIMIT: usize = table::SMALL_SIZE_MAX;
 
 const _: () = assert!(table::PAGE_SIZE == PAGE_SIZE, "the table was made for another page size");
 const _: () = assert!(NUM_CLASSES <= 256, "a class fits a byte");
+const _: () = assert!(fine_is_in_range(), "each looked-up class exists: bins are indexed without a check");
 
 /// A size class: 1..NUM_CLASSES.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Class(u8);
+#[repr(transparent)]
+pub(crate) struct Class(u8);
 
 impl Class {
     /// The class with this number; `None` for 0 and for numbers past the table.
-    pub fn new(n: usize) -> Option<Self> {
+    pub(crate) fn new(n: usize) -> Option<Self> {
         (1..NUM_CLASSES).contains(&n).then_some(Self(n as u8))
     }
 
     /// All classes in ascending order of size.
-    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+    pub(crate) fn all() -> impl DoubleEndedIterator<Item = Self> {
         (1..NUM_CLASSES).map(|n| Self(n as u8))
     }
 
     /// Its number.
     #[inline(always)]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 
     /// Bytes of an object.
     #[inline]
-    pub fn size(self) -> Bytes {
+    pub(crate) fn size(self) -> Bytes {
         Bytes(table::CLASS_TO_SIZE[self.index()] as usize)
     }
 
     /// Pages of a span.
     #[inline]
-    pub fn pages(self) -> Pages {
+    pub(crate) fn pages(self) -> Pages {
         Pages(table::CLASS_TO_PAGES[self.index()] as usize)
     }
 
     /// Objects in a span.
     #[inline]
-    pub fn objects(self) -> usize {
+    pub(crate) fn objects(self) -> usize {
         self.pages().0 * PAGE_SIZE / self.size().0
     }
 
     /// The object that a byte offset into a span falls into, by multiplication (Lemire, Kaser and Kurz 2019); proven for
     /// each offset of each span by the table's tests.
     #[inline]
-    pub fn object_at(self, offset: Bytes) -> usize {
+    pub(crate) fn object_at(self, offset: Bytes) -> usize {
         ((offset.0 as u64 * u64::from(table::CLASS_TO_DIVMAGIC[self.index()])) >> 32) as usize
     }
 }
 
-/// The class that serves a layout, or `None` when it gets whole pages. One compare and one lookup for most layouts.
+/// The fine lookup table as a constant, so that a layout known when compiling has its class known, too.
+const FINE: [u8; FINE_LIMIT / 8 + 1] = table::SIZE_TO_CLASS8;
+
+/// The class of a layout that the fine table serves: padded sizes from 1 to 1016 bytes. One compare and one lookup.
 ///
-/// Rounding the size up to the alignment is all that alignment needs up to 1024 bytes: each class that is looked up for a
-/// multiple of a power of two is itself such a multiple there (asserted below for the compiled-in table).
+/// Rounding the size up to the alignment is all that alignment needs there: each class that is looked up for a multiple of a
+/// power of two is itself such a multiple (asserted below for the compiled-in table).
 #[inline(always)]
-pub fn class_of(layout: Layout) -> Option<Class> {
+pub(crate) fn fine_class_of(layout: Layout) -> Option<Class> {
     let size = layout.pad_to_align().size();
-    // Size 0 is undefined behaviour for callers of `GlobalAlloc`; it falls to the path that can afford to look.
-    if size.wrapping_sub(1) < FINE_LIMIT - 8 {
-        return Some(Class(table::SIZE_TO_CLASS8[size.div_ceil(8)]));
-    }
-    class_of_coarse(size, layout.align())
+    // Size 0 is undefined behaviour for callers of `GlobalAlloc`; it wraps, and falls to the path that can afford to look.
+    let last = size.wrapping_sub(1);
+    (last < FINE_LIMIT - 8).then(|| Class(FINE[last / 8 + 1]))
 }
 
-/// As `class_of` for padded sizes that are 0 or above the fine table.
+/// The class that serves a layout, or `None` when it gets whole pages.
+pub(crate) fn class_of(layout: Layout) -> Option<Class> {
+    fine_class_of(layout).or_else(|| class_of_coarse(layout.pad_to_align().size(), layout.align()))
+}
+
+/// As `class_of` for padded sizes that the fine table does not serve.
 fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
     if size > MAX_SMALL_SIZE || align > PAGE_SIZE {
         return None;
     }
-    let mut c = if size <= FINE_LIMIT - 8 {
-        table::SIZE_TO_CLASS8[size.max(1).div_ceil(8)]
-    } else {
-        table::SIZE_TO_CLASS128[(size - FINE_LIMIT).div_ceil(128)]
-    } as usize;
+    let mut c = if size == 0 { 1 } else { table::SIZE_TO_CLASS128[(size.max(FINE_LIMIT) - FINE_LIMIT).div_ceil(128)] as usize };
     // Alignments above the class's own move on to the next class that has it.
     while c < NUM_CLASSES && table::CLASS_TO_SIZE[c] as usize & (align - 1) != 0 {
         c += 1;
     }
     Class::new(c)
+}
+
+const fn fine_is_in_range() -> bool {
+    let mut i = 0;
+    while i < FINE.len() {
+        if FINE[i] as usize >= NUM_CLASSES {
+            return false;
+        }
+        i += 1;
+    }
+    true
 }
 
 /// Whether padding the size to the alignment suffices for every alignment up to the fine table's end.
@@ -114,7 +129,7 @@ const _: () = assert!(padding_suffices(), "this table needs an alignment search 
 
 /// Bytes that an object above the largest class takes: whole pages. `None` when that overflows.
 #[inline]
-pub fn large_pages(size: Bytes) -> Option<Pages> {
+pub(crate) fn large_pages(size: Bytes) -> Option<Pages> {
     Some(Pages(size.0.max(1).checked_add(PAGE_SIZE - 1)? / PAGE_SIZE))
 }
 

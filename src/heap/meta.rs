@@ -15,7 +15,7 @@ use crate::sys::Os;
 use crate::throw::check;
 
 /// Bytes of a cache line, the unit of metadata blocks.
-pub const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 /// Sizes a block may have, in lines: small ones exactly, then powers of two.
 const LINES: [usize; 12] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 /// Bytes committed at a time, so that one `mprotect` serves hundreds of spans.
@@ -29,7 +29,7 @@ struct Free {
 }
 
 /// The arena. Lives behind the lock of rank META.
-pub struct Meta<O: Os> {
+pub(crate) struct Meta<O: Os> {
     os: O,
     /// First byte never handed out.
     bump: *mut u8,
@@ -46,7 +46,7 @@ unsafe impl<O: Os> Send for Meta<O> {}
 
 impl<O: Os> Meta<O> {
     /// Reserves address space for `max` bytes of metadata; `None` when the OS refuses.
-    pub fn new(os: O, max: Bytes) -> Option<Self> {
+    pub(crate) fn new(os: O, max: Bytes) -> Option<Self> {
         let bytes = max.0.next_multiple_of(COMMIT_STEP);
         let base = os.reserve(bytes + 2 * GUARD, COMMIT_STEP, c"gort: metadata")?;
         // SAFETY: the guard is inside the reservation.
@@ -57,7 +57,7 @@ impl<O: Os> Meta<O> {
     }
 
     /// A block of at least `bytes`, aligned to a line, contents unspecified; `None` when the OS refuses memory.
-    pub fn alloc(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
+    pub(crate) fn alloc(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
         let list = list_of(bytes);
         if let Some(block) = NonNull::new(self.free[list]) {
             // SAFETY: a block on the list was written by `free` and nobody else has it.
@@ -94,7 +94,7 @@ impl<O: Os> Meta<O> {
     ///
     /// # Safety
     /// 1. `block` came from `alloc` with the same `bytes`.  2. Nobody uses it any more.
-    pub unsafe fn free(&mut self, block: NonNull<u8>, bytes: Bytes) {
+    pub(crate) unsafe fn free(&mut self, block: NonNull<u8>, bytes: Bytes) {
         let list = list_of(bytes);
         let free = block.cast::<Free>();
         // SAFETY: the block is ours again (1, 2), is at least a line long and aligned to it.
@@ -103,7 +103,7 @@ impl<O: Os> Meta<O> {
     }
 
     /// Bytes that can be read and written.
-    pub fn committed(&self) -> Bytes {
+    pub(crate) fn committed(&self) -> Bytes {
         Bytes(self.committed as usize - self.start as usize)
     }
 }
@@ -116,7 +116,7 @@ fn list_of(bytes: Bytes) -> usize {
 }
 
 /// Bytes a block for `bytes` really has.
-pub fn block_size(bytes: Bytes) -> Bytes {
+pub(crate) fn block_size(bytes: Bytes) -> Bytes {
     Bytes(LINES[list_of(bytes)] * LINE)
 }
 

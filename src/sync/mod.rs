@@ -2,7 +2,7 @@
 
 mod mutex;
 mod once;
-pub mod rank;
+pub(crate) mod rank;
 
-pub use mutex::{Guard, Mutex};
-pub use once::Once;
+pub(crate) use mutex::{Guard, Mutex};
+pub(crate) use once::Once;

@@ -27,7 +27,7 @@ const SLEEPERS: u32 = 2;
 const SPINS: u32 = 60;
 
 /// Data behind a lock of the given rank (see [`super::rank`]).
-pub struct Mutex<T, const RANK: u8> {
+pub(crate) struct Mutex<T, const RANK: u8> {
     state: AtomicU32,
     data: UnsafeCell<T>,
 }
@@ -36,17 +36,17 @@ pub struct Mutex<T, const RANK: u8> {
 unsafe impl<T: Send, const RANK: u8> Sync for Mutex<T, RANK> {}
 
 /// The witness that the lock is held; gives it back when dropped.
-pub struct Guard<'a, T, const RANK: u8>(&'a Mutex<T, RANK>);
+pub(crate) struct Guard<'a, T, const RANK: u8>(&'a Mutex<T, RANK>);
 
 impl<T, const RANK: u8> Mutex<T, RANK> {
     /// A free lock.
-    pub const fn new(data: T) -> Self {
+    pub(crate) const fn new(data: T) -> Self {
         Self { state: AtomicU32::new(FREE), data: UnsafeCell::new(data) }
     }
 
     /// Waits for the lock.
     #[inline]
-    pub fn lock(&self) -> Guard<'_, T, RANK> {
+    pub(crate) fn lock(&self) -> Guard<'_, T, RANK> {
         held::acquire(RANK);
         self.raw_lock();
         Guard(self)
@@ -86,24 +86,20 @@ impl<T, const RANK: u8> Mutex<T, RANK> {
     }
 
     /// Takes the lock for the duration of a fork, in rank order but without a guard: locks of equal rank are all taken.
-    pub fn lock_for_fork(&self) {
+    pub(crate) fn lock_for_fork(&self) {
         self.raw_lock();
     }
 
-    /// Gives the lock back after a fork, in the parent.
-    ///
-    /// # Safety
-    /// 1. This thread took it with `lock_for_fork`.
-    pub unsafe fn unlock_in_parent(&self) {
-        self.raw_unlock();
-    }
-
-    /// Gives the lock back after a fork, in the child, where nobody can be asleep on it.
+    /// Gives the lock back after a fork. In the child nobody can be asleep on it, so nobody is woken.
     ///
     /// # Safety
     /// 1. The thread that forked took it with `lock_for_fork`.
-    pub unsafe fn unlock_in_child(&self) {
-        self.state.store(FREE, Release);
+    pub(crate) unsafe fn unlock_after_fork(&self, in_child: bool) {
+        if in_child {
+            self.state.store(FREE, Release);
+        } else {
+            self.raw_unlock();
+        }
     }
 }
 

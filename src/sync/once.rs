@@ -12,24 +12,24 @@ const RUNNING: u32 = 1;
 const DONE: u32 = 2;
 
 /// A gate that opens when its initialisation has succeeded.
-pub struct Once(AtomicU32);
+pub(crate) struct Once(AtomicU32);
 
 impl Once {
     /// A closed gate.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(NEW))
     }
 
     /// Whether the initialisation has succeeded; what it wrote is visible then.
     #[inline(always)]
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         // Acquire: pairs with the Release in `call`.
         self.0.load(Acquire) == DONE
     }
 
     /// Runs `init` if nobody has succeeded yet; `Some` tells the winner so, with what `init` returned. While one thread runs
     /// it the others sleep. If it fails the next caller tries again. `init` must not come back here: it would wait for itself.
-    pub fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
+    pub(crate) fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
         loop {
             // Acquire: as in `is_done`.
             match self.0.compare_exchange(NEW, RUNNING, Acquire, Acquire) {
@@ -47,7 +47,7 @@ impl Once {
     }
 
     /// In a forked child: an initialisation that another thread of the parent was running will never end; it starts anew.
-    pub fn reset_in_child(&self) {
+    pub(crate) fn reset_in_child(&self) {
         let _ = self.0.compare_exchange(RUNNING, NEW, Relaxed, Relaxed);
     }
 }

@@ -6,14 +6,14 @@
 //! ```
 
 /// The list of mcaches, live and idle.
-pub const ATTACH: u8 = 1;
+pub(crate) const ATTACH: u8 = 1;
 /// The mcache shared by threads that have none of their own (exiting threads).
-pub const FALLBACK: u8 = 2;
+pub(crate) const FALLBACK: u8 = 2;
 /// One mcentral; a thread holds at most one.
-pub const CENTRAL: u8 = 3;
+pub(crate) const CENTRAL: u8 = 3;
 /// The table of huge objects.
-pub const HUGE: u8 = 4;
+pub(crate) const HUGE: u8 = 4;
 /// The page allocator.
-pub const HEAP: u8 = 5;
+pub(crate) const HEAP: u8 = 5;
 /// The metadata arena.
-pub const META: u8 = 6;
+pub(crate) const META: u8 = 6;

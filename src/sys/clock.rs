@@ -9,11 +9,11 @@ fn read(clock: libc::clockid_t) -> u64 {
 }
 
 /// Nanoseconds of a monotonic clock that ticks every few milliseconds and costs a few nanoseconds to read.
-pub fn coarse_ns() -> u64 {
+pub(crate) fn coarse_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
 /// Nanoseconds of a monotonic clock.
-pub fn precise_ns() -> u64 {
+pub(crate) fn precise_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }

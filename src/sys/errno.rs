@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "reads and writes errno")]
 
 /// Runs `f` and puts errno back.
-pub fn preserve<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn preserve<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: errno's address is valid for the calling thread as long as the thread lives.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.

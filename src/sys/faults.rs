@@ -19,7 +19,7 @@ mod imp {
     }
 
     /// Whether to refuse the call that is about to be made.
-    pub fn refuse() -> bool {
+    pub(crate) fn refuse() -> bool {
         CALLS.fetch_add(1, Relaxed);
         let before = COUNTDOWN.try_update(Relaxed, Relaxed, |n| if n > 1 { Some(n - 1) } else { None });
         before == Err(1) && REFUSALS.try_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok()
@@ -30,9 +30,11 @@ mod imp {
 mod imp {
     /// Never.
     #[inline(always)]
-    pub fn refuse() -> bool {
+    pub(crate) fn refuse() -> bool {
         false
     }
 }
 
-pub use imp::*;
+pub(crate) use imp::refuse;
+#[cfg(feature = "faults")]
+pub use imp::refuse_after;

@@ -13,7 +13,7 @@ use super::{Os, faults};
 
 /// The Linux kernel this process runs on.
 #[derive(Clone, Copy, Debug)]
-pub struct Linux;
+pub(crate) struct Linux;
 
 impl Os for Linux {
     fn page_size(self) -> usize {
@@ -95,7 +95,7 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
 
 impl Linux {
     /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own.
-    pub fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         let slack = align.saturating_sub(self.page_size());
         let raw = map(bytes.checked_add(slack)?, ProtFlags::READ | ProtFlags::WRITE)?;
         let base = trim(raw, bytes + slack, bytes, align);
@@ -107,7 +107,7 @@ impl Linux {
     ///
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
-    pub unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
+    pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
         !faults::refuse() && unmap(addr, bytes)
     }
 
@@ -116,7 +116,7 @@ impl Linux {
     ///
     /// # Safety
     /// 1. The range is one whole object mapping.  2. When `Some` is returned the old address is gone.
-    pub unsafe fn resize_object(self, addr: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+    pub(crate) unsafe fn resize_object(self, addr: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
         if faults::refuse() {
             return None;
         }
@@ -132,7 +132,7 @@ impl Linux {
     ///
     /// # Safety
     /// 1. `from` is committed memory of the caller's for `old` bytes.  2. `old <= new`, both multiples of the page size.
-    pub unsafe fn move_to_object(self, from: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+    pub(crate) unsafe fn move_to_object(self, from: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
         // The target is reserved at its full length first, so that growing the moved part in place almost always works.
         let to = map(new, ProtFlags::empty())?;
         if !self.move_pages(from, old, to) {

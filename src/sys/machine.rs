@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use super::errno;
 
 /// Physical memory in bytes; 0 when the system does not say.
-pub fn physical_memory() -> usize {
+pub(crate) fn physical_memory() -> usize {
     errno::preserve(|| {
         // SAFETY: sysinfo is plain data, for which all zeros is valid.
         let mut info: libc::sysinfo = unsafe { core::mem::zeroed() };
@@ -17,7 +17,7 @@ pub fn physical_memory() -> usize {
 }
 
 /// Whether the process runs with more rights than its caller (AT_SECURE): then the environment is not to be trusted.
-pub fn is_secure() -> bool {
+pub(crate) fn is_secure() -> bool {
     // SAFETY: getauxval reads a table that the loader filled in.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
@@ -26,7 +26,7 @@ pub fn is_secure() -> bool {
 ///
 /// The C library reads `environ` without a lock: a thread that changes the environment at the same time races with this
 /// call, as with every `getenv`. gort calls it once, at the first allocation of the process.
-pub fn env(name: &CStr) -> Option<&'static [u8]> {
+pub(crate) fn env(name: &CStr) -> Option<&'static [u8]> {
     // SAFETY: name is NUL-terminated.
     let p = unsafe { libc::getenv(name.as_ptr()) };
     if p.is_null() {
@@ -37,7 +37,7 @@ pub fn env(name: &CStr) -> Option<&'static [u8]> {
 }
 
 /// Reads the beginning of a file into `buf`; `None` when it cannot be opened or read.
-pub fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Option<&'a [u8]> {
+pub(crate) fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Option<&'a [u8]> {
     errno::preserve(|| {
         // SAFETY: path is NUL-terminated.
         let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };

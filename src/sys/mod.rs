@@ -2,17 +2,17 @@
 
 mod clock;
 mod errno;
-pub mod faults;
-pub mod futex;
+pub(crate) mod faults;
+pub(crate) mod futex;
 mod linux;
 mod machine;
 mod os;
-pub mod thread;
+pub(crate) mod thread;
 #[cfg_attr(target_arch = "x86_64", path = "tls_x86_64.rs")]
 mod tls;
 
-pub use clock::{coarse_ns, precise_ns};
-pub use linux::Linux;
-pub use machine::{env, is_secure, physical_memory, read_file};
-pub use os::Os;
+pub(crate) use clock::{coarse_ns, precise_ns};
+pub(crate) use linux::Linux;
+pub(crate) use machine::{env, is_secure, physical_memory, read_file};
+pub(crate) use os::Os;
 pub(crate) use tls::tls_slot;

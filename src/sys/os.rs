@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 /// The door to the operating system's memory. All addresses and lengths are multiples of [`Os::page_size`].
 #[expect(unsafe_code, reason = "the methods change mappings that others may be using")]
-pub trait Os: Copy + Send + Sync {
+pub(crate) trait Os: Copy + Send + Sync {
     /// Bytes of a kernel page: a power of two, 4096 or more.
     fn page_size(self) -> usize;
 

@@ -9,7 +9,7 @@ static KEY: AtomicI64 = AtomicI64::new(-1);
 
 /// Makes `hook` run at the exit of each thread that called [`arm_exit`]. Once per process. `false` when the process has no
 /// key left: then threads' caches are not flushed at exit.
-pub fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) -> bool {
+pub(crate) fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) -> bool {
     let mut key = 0;
     // SAFETY: key is valid for a write; hook has the signature of a destructor.
     let ok = unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) } == 0;
@@ -20,7 +20,7 @@ pub fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) -> bool {
 }
 
 /// Arms the exit hook for the calling thread with a value that is not null. May allocate through the C library.
-pub fn arm_exit(value: *const u8) {
+pub(crate) fn arm_exit(value: *const u8) {
     let key = KEY.load(Relaxed);
     if key >= 0 {
         // SAFETY: the key was created and is never deleted.
@@ -29,13 +29,13 @@ pub fn arm_exit(value: *const u8) {
 }
 
 /// Makes the three hooks run around every `fork` of the process. May allocate through the C library.
-pub fn on_fork(prepare: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) {
+pub(crate) fn on_fork(prepare: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) {
     // SAFETY: the hooks are functions without arguments that live as long as the process.
     let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
 /// Starts a detached thread with a small stack. `false` when the system refuses.
-pub fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void) -> bool {
+pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void) -> bool {
     super::errno::preserve(|| {
         let mut attr = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
         // SAFETY: attr is valid for a write.
@@ -56,7 +56,7 @@ pub fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void) -> boo
 }
 
 /// Blocks all signals for the calling thread: a helper thread must not run the program's handlers.
-pub fn block_signals() {
+pub(crate) fn block_signals() {
     let mut all = core::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: all is valid for a write.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
@@ -65,14 +65,14 @@ pub fn block_signals() {
 }
 
 /// Sleeps for about `ms` milliseconds.
-pub fn sleep_ms(ms: u64) {
+pub(crate) fn sleep_ms(ms: u64) {
     let t = libc::timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 };
     // SAFETY: t is valid; the remainder is not wanted.
     super::errno::preserve(|| unsafe { libc::nanosleep(&raw const t, ptr::null_mut()) });
 }
 
 /// Lets another thread run.
-pub fn yield_now() {
+pub(crate) fn yield_now() {
     // SAFETY: no preconditions.
     unsafe { libc::sched_yield() };
 }

@@ -1,0 +1,126 @@
+//! Life of a process: the lazy start, threads that come and go, fork, the opt-in background thread. Answers to Go's
+//! schedinit and mallocinit as far as a library needs them.
+#![expect(unsafe_code, reason = "gives locks back after a fork")]
+
+use core::ptr;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::options;
+use crate::heap::{self, Heap};
+use crate::mcache::{self, MCache};
+use crate::mcentral;
+use crate::sys;
+
+/// How often the background thread looks after an idle heap.
+const BACKGROUND_MS: u64 = 100;
+
+/// The heap, which this call builds if it does not stand yet. `None` when the OS has no memory for it.
+#[inline]
+pub(super) fn ready() -> Option<&'static Heap> {
+    match heap::heap() {
+        Some(heap) => Some(heap),
+        None => start(),
+    }
+}
+
+#[cold]
+fn start() -> Option<&'static Heap> {
+    let won = heap::init(|heap| {
+        options::apply(heap);
+        // Before any thread can attach; it allocates nothing.
+        sys::thread::on_exit_init(on_thread_exit);
+    })?;
+    if won {
+        // From here on an allocation from inside the C library is served like any other.
+        sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
+    heap::heap()
+}
+
+/// The calling thread's mcache; `None` when it has none and cannot get one.
+#[inline]
+pub(super) fn mine(heap: &Heap) -> Option<&'static MCache> {
+    let mcache = mcache::current();
+    if mcache.is_stand_in() { attach(heap) } else { Some(mcache) }
+}
+
+#[cold]
+fn attach(heap: &Heap) -> Option<&'static MCache> {
+    let mcache = mcache::attach(heap)?;
+    // The C library may allocate for this; the thread is attached already.
+    sys::thread::arm_exit(ptr::from_ref(mcache).cast());
+    start_background(heap);
+    Some(mcache)
+}
+
+/// Runs when a thread that used the heap exits, after its thread-local destructors.
+unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
+    if let Some(heap) = heap::heap() {
+        mcache::detach(heap);
+    }
+}
+
+unsafe extern "C" fn before_fork() {
+    mcache::lock_for_fork();
+    mcentral::lock_all_for_fork();
+    if let Some(heap) = heap::heap() {
+        heap.lock_for_fork();
+    }
+}
+
+fn unlock_after_fork(in_child: bool) {
+    if let Some(heap) = heap::heap() {
+        // SAFETY: `before_fork` took them in this thread.
+        unsafe { heap.unlock_after_fork(in_child) };
+    }
+    // SAFETY: as above.
+    unsafe { mcentral::unlock_all_after_fork(in_child) };
+    // SAFETY: as above.
+    unsafe { mcache::unlock_after_fork(in_child) };
+}
+
+unsafe extern "C" fn after_fork_in_parent() {
+    unlock_after_fork(false);
+}
+
+unsafe extern "C" fn after_fork_in_child() {
+    heap::reset_init_in_child();
+    mcache::close_versions_in_child();
+    unlock_after_fork(true);
+    // The thread was the parent's; the next thread that attaches starts one here.
+    let _ = BACKGROUND.compare_exchange(RUNNING, WANTED, Relaxed, Relaxed);
+}
+
+const OFF: u8 = 0;
+const WANTED: u8 = 1;
+const RUNNING: u8 = 2;
+/// Whether there is, or should be, a background thread.
+static BACKGROUND: AtomicU8 = AtomicU8::new(OFF);
+
+/// Asks for the background thread (`GODEBUG=scavthread=1`).
+pub(super) fn want_background() {
+    BACKGROUND.store(WANTED, Relaxed);
+}
+
+fn start_background(_: &Heap) {
+    if BACKGROUND.load(Relaxed) == WANTED && BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok() {
+        // Refused: the heap goes on without, as if the option had not been given.
+        let _ = sys::thread::spawn(background);
+    }
+}
+
+/// Looks after the heap while the program is idle; allocates nothing.
+extern "C" fn background(_: *mut libc::c_void) -> *mut libc::c_void {
+    sys::thread::block_signals();
+    let mut round = 0u32;
+    loop {
+        sys::thread::sleep_ms(BACKGROUND_MS);
+        let Some(heap) = heap::heap() else { continue };
+        heap.tick();
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(10) {
+            mcache::retire_idle(heap);
+            mcentral::trim_idle(heap);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The doors: what a program calls. Answers to Go's malloc.go, with the explicit free that Go does not have.
+//!
+//! The fast paths are three steps: the class from the layout, the thread's bin, one pointer in or out. All else is behind
+//! `#[cold]` calls: the heap's start, attaching a thread, refilling, whole pages.
+//!
+//! Rejected: looking the class up by the pointer on free. Rust hands the layout back, so the page map is not touched.
+#![expect(unsafe_code, reason = "implements GlobalAlloc, whose contract is about raw memory")]
+
+mod init;
+mod large;
+mod options;
+mod stats;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr;
+
+use crate::base::{Bytes, Class, class_of, fine_class_of, large_pages};
+use crate::mcache::{self, MCache};
+use crate::throw::throw;
+use init::{mine, ready};
+pub use options::bad_variables;
+pub use stats::{BySize, Measured, MemStats, free_os_memory, measure, set_memory_limit, stats, thread_stats};
+
+/// Go's allocator for Rust programs.
+///
+/// ```
+/// #[global_allocator]
+/// static GLOBAL: gort::GoAlloc = gort::GoAlloc;
+///
+/// let v = vec![0i64; 1025];
+/// assert_eq!(gort::usable_size(std::alloc::Layout::for_value(&v[..])), 9472);
+/// ```
+///
+/// Allocation returns null when memory is exhausted and never ends the process. A pointer that is freed twice, was never
+/// allocated or points into the middle of an object ends the process with one line, where it is noticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GoAlloc;
+
+// SAFETY: memory comes from spans that overlap nothing else, is as long and as aligned as the layout asks (`class_of` and
+// `large` see to both), and stays the caller's until it is freed. No door unwinds.
+unsafe impl GlobalAlloc for GoAlloc {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match fine_class_of(layout) {
+            Some(class) => alloc_small(class),
+            None => alloc_coarse(layout.size(), layout.align()),
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        match fine_class_of(layout) {
+            Some(class) => free_small(class, p),
+            None => free_coarse(p, layout.size(), layout.align()),
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = class_of(layout) else { return large::alloc(layout, true) };
+        let p = alloc_small(class);
+        if !p.is_null() {
+            // SAFETY: the object is at least as long as the layout and nobody else's.
+            unsafe { p.write_bytes(0, layout.size()) };
+        }
+        p
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, p: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller guarantees that new_size, rounded up to the alignment, does not overflow.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        let (old, new) = (class_of(layout), class_of(new_layout));
+        if old == new {
+            if old.is_some() {
+                return p;
+            }
+            if let Some(resized) = large::resize(p, new_layout) {
+                return resized;
+            }
+        }
+        // SAFETY: p is an object of this layout (realloc's contract).
+        unsafe { move_object(p, layout, new_layout) }
+    }
+}
+
+/// Allocates anew, copies, frees. Null, and `p` untouched, when there is no memory.
+///
+/// # Safety
+/// 1. `p` is a live object that was allocated with `layout`.
+#[inline(never)]
+unsafe fn move_object(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+    // SAFETY: GlobalAlloc's callers never ask for zero bytes, and gort answers even that.
+    let to = unsafe { GoAlloc.alloc(new_layout) };
+    if !to.is_null() {
+        // SAFETY: both objects are live, different, and at least this long.
+        unsafe { ptr::copy_nonoverlapping(p, to, layout.size().min(new_layout.size())) };
+        // SAFETY: obligation 1.
+        unsafe { GoAlloc.dealloc(p, layout) };
+    }
+    to
+}
+
+// The functions below that the fast paths leave to are `extern "C"` with arguments in the order of the doors': the compiler
+// then knows that they do not unwind and jumps to them, so that the fast paths need no stack frame and move no register.
+
+/// Layouts above the fine table: the coarse table's, and whole pages.
+#[inline(never)]
+extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: the parts of a layout.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    match class_of(layout) {
+        Some(class) => alloc_small(class),
+        None => large::alloc(layout, false),
+    }
+}
+
+/// As `alloc_coarse`, for free.
+#[inline(never)]
+extern "C" fn free_coarse(p: *mut u8, size: usize, align: usize) {
+    // SAFETY: the parts of a layout.
+    match class_of(unsafe { Layout::from_size_align_unchecked(size, align) }) {
+        Some(class) => free_small(class, p),
+        None => large::free(p),
+    }
+}
+
+#[inline(always)]
+fn alloc_small(class: Class) -> *mut u8 {
+    match mcache::current().bin(class).pop() {
+        Some(p) => checked(p, class),
+        None => refill(class),
+    }
+}
+
+#[inline(always)]
+fn free_small(class: Class, p: *mut u8) {
+    if !mcache::current().bin(class).push(checked(p, class)) {
+        flush(p, class);
+    }
+}
+
+/// With the feature `invariants`: ends the process unless `p` is an object of this class that is out of its span.
+#[inline(always)]
+fn checked(p: *mut u8, class: Class) -> *mut u8 {
+    #[cfg(feature = "invariants")]
+    if crate::heap::heap()
+        .and_then(|h| h.span_of(p))
+        .is_none_or(|s| s.class() != Some(class) || s.is_out(p) != Some(true))
+    {
+        throw!("invariant broken: not an object of this class that is out"; addr = p, class = class.size().0);
+    }
+    #[cfg(not(feature = "invariants"))]
+    let _ = class;
+    p
+}
+
+/// The slow path of an allocation: no bin yet, or an empty one.
+#[cold]
+#[inline(never)]
+extern "C" fn refill(class: Class) -> *mut u8 {
+    let Some(heap) = ready() else { return ptr::null_mut() };
+    match mine(heap) {
+        // Attaching may have called back here, through the C library, and filled the bin.
+        Some(mcache) => match mcache.bin(class).pop() {
+            Some(p) => p,
+            None => mcache.alloc_slow(class, heap),
+        },
+        None => MCache::alloc_shared(class, heap),
+    }
+}
+
+/// The slow path of a free: no bin yet, or a full one.
+#[cold]
+#[inline(never)]
+extern "C" fn flush(p: *mut u8, class: Class) {
+    let Some(heap) = crate::heap::heap() else {
+        throw!("free: pointer was never allocated"; addr = p);
+    };
+    match mine(heap) {
+        Some(mcache) => mcache.free_slow(class, heap, p),
+        None => MCache::free_shared(class, heap, p),
+    }
+}
+
+/// Bytes that gort sets aside, and accounts, for a layout: the size of its class, or whole pages of 8192 bytes. 0 when the
+/// size overflows.
+///
+/// Go's roundupsize (msize.go).
+pub fn usable_size(layout: Layout) -> usize {
+    match class_of(layout) {
+        Some(class) => class.size().0,
+        None => large_pages(Bytes(layout.size())).map_or(0, |n| n.bytes().0),
+    }
+}
+
+/// Ends the process with one line unless the whole heap is in order. Slow; other threads may go on meanwhile.
+#[cfg(feature = "invariants")]
+pub fn check_invariants() {
+    if let Some(heap) = crate::heap::heap() {
+        heap.check_invariants();
+    }
+}

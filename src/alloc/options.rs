@@ -1,0 +1,213 @@
+//! Options from the environment, read once without allocating: `GOMEMLIMIT` and `GODEBUG`. Answers to Go's readGOMEMLIMIT and
+//! parsedebugvars.
+//!
+//! A value that does not parse is one line on stderr, and the default holds. A process with raised privileges ignores the
+//! environment.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::str;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::init;
+use crate::heap::Heap;
+use crate::sys;
+use crate::throw::warn;
+
+/// Variables that did not parse.
+static BAD: AtomicU32 = AtomicU32::new(0);
+
+/// How many of gort's environment variables (`GOMEMLIMIT`, options in `GODEBUG`) did not parse; each was reported in one line
+/// on stderr when the heap started.
+pub fn bad_variables() -> u32 {
+    BAD.load(Relaxed)
+}
+
+/// What a memory limit may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Off,
+    Auto,
+    Bytes(usize),
+}
+
+/// Reads the environment and sets the heap up.
+pub(super) fn apply(heap: &Heap) {
+    if sys::is_secure() {
+        return;
+    }
+    if let Some(value) = sys::env(c"GOMEMLIMIT") {
+        match parse_limit(value) {
+            Some(Limit::Off) => {}
+            Some(Limit::Auto) => {
+                if let Some(bytes) = cgroup_limit() {
+                    heap.set_memory_limit(bytes);
+                }
+            }
+            Some(Limit::Bytes(bytes)) => {
+                heap.set_memory_limit(bytes);
+            }
+            None => bad("GOMEMLIMIT", value, "a number of bytes with an optional suffix B, KiB, MiB, GiB or TiB; \"off\"; or \"auto\""),
+        }
+    }
+    if let Some(list) = sys::env(c"GODEBUG") {
+        list.split(|&b| b == b',').filter(|item| !item.is_empty()).for_each(|item| apply_debug(heap, item));
+    }
+}
+
+/// One `name=value` of GODEBUG. Names that gort does not know are somebody else's.
+fn apply_debug(heap: &Heap, item: &[u8]) {
+    let mut parts = item.splitn(2, |&b| b == b'=');
+    let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+    let Some(value) = value else {
+        return bad("GODEBUG", item, "a list of name=value, separated by commas");
+    };
+    match name {
+        b"scavthread" => match value {
+            b"0" => {}
+            b"1" => init::want_background(),
+            _ => bad("GODEBUG", item, "scavthread=0 or scavthread=1"),
+        },
+        b"hugemin" => match parse_bytes(value) {
+            Some(bytes) if bytes > crate::base::MAX_SMALL_SIZE => heap.set_huge_from(bytes),
+            _ => bad("GODEBUG", item, "hugemin=BYTES above 32KiB, with an optional suffix B, KiB, MiB, GiB or TiB"),
+        },
+        _ => {}
+    }
+}
+
+fn bad(name: &str, value: &[u8], accepted: &str) {
+    BAD.fetch_add(1, Relaxed);
+    // What is not text is cut off where it stops being text.
+    let shown = match str::from_utf8(value) {
+        Ok(s) => s,
+        Err(e) => str::from_utf8(&value[..e.valid_up_to()]).unwrap_or_default(),
+    };
+    let shown = shown.get(..60).unwrap_or(shown);
+    warn(format_args!("{name}={shown:?} ignored: accepted is {accepted}"));
+}
+
+fn parse_limit(value: &[u8]) -> Option<Limit> {
+    match value {
+        b"" | b"off" => Some(Limit::Off),
+        b"auto" => Some(Limit::Auto),
+        _ => parse_bytes(value).map(Limit::Bytes),
+    }
+}
+
+/// Digits and a suffix, as in Go: `512MiB`. No sign, no fraction, no space; `None` on overflow of 63 bits.
+fn parse_bytes(value: &[u8]) -> Option<usize> {
+    let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
+    let shift = match &value[digits..] {
+        b"" | b"B" => 0,
+        b"KiB" => 10,
+        b"MiB" => 20,
+        b"GiB" => 30,
+        b"TiB" => 40,
+        _ => return None,
+    };
+    let n: usize = str::from_utf8(&value[..digits]).ok()?.parse().ok()?;
+    n.checked_mul(1 << shift).filter(|&n| isize::try_from(n).is_ok())
+}
+
+/// A path being put together on the stack, NUL-terminated.
+struct Path {
+    buf: [u8; 1024],
+    len: usize,
+}
+
+impl Path {
+    fn as_cstr(&self) -> Option<&CStr> {
+        CStr::from_bytes_until_nul(&self.buf[..=self.len]).ok()
+    }
+}
+
+impl Write for Path {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        // One byte stays for the NUL.
+        let room = self.buf.get_mut(self.len..self.len + s.len() + 1).ok_or(core::fmt::Error)?;
+        room[..s.len()].copy_from_slice(s.as_bytes());
+        room[s.len()] = 0;
+        self.len += s.len();
+        Ok(())
+    }
+}
+
+/// The smallest of `memory.max` and `memory.high` of the process's cgroup (version 2) and of those above it; `None` when none
+/// is set.
+fn cgroup_limit() -> Option<usize> {
+    let mut buf = [0; 4096];
+    let group = cgroup_of(sys::read_file(c"/proc/self/cgroup", &mut buf)?)?;
+    let mut group = group.trim_end_matches('/');
+    let mut least = None;
+    loop {
+        for file in ["memory.max", "memory.high"] {
+            let mut path = Path { buf: [0; 1024], len: 0 };
+            write!(path, "/sys/fs/cgroup{group}/{file}").ok()?;
+            let mut buf = [0; 64];
+            let limit = path.as_cstr().and_then(|p| sys::read_file(p, &mut buf)).and_then(parse_cgroup_file);
+            least = least.into_iter().chain(limit).min();
+        }
+        let Some((above, _)) = group.rsplit_once('/') else { return least };
+        group = above;
+    }
+}
+
+/// The path of the version 2 hierarchy in /proc/self/cgroup.
+fn cgroup_of(file: &[u8]) -> Option<&str> {
+    str::from_utf8(file).ok()?.lines().find_map(|l| l.strip_prefix("0::"))
+}
+
+/// The number in `memory.max` or `memory.high`; `None` for `max`.
+fn parse_cgroup_file(file: &[u8]) -> Option<usize> {
+    str::from_utf8(file).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_parse_as_in_go() {
+        for (text, limit) in [
+            ("", Some(Limit::Off)),
+            ("off", Some(Limit::Off)),
+            ("auto", Some(Limit::Auto)),
+            ("0", Some(Limit::Bytes(0))),
+            ("123B", Some(Limit::Bytes(123))),
+            ("4KiB", Some(Limit::Bytes(4096))),
+            ("512MiB", Some(Limit::Bytes(512 << 20))),
+            ("3GiB", Some(Limit::Bytes(3 << 30))),
+            ("1TiB", Some(Limit::Bytes(1 << 40))),
+            ("9223372036854775807", Some(Limit::Bytes(isize::MAX as usize))),
+            ("9223372036854775808", None),
+            ("8388608TiB", None),
+            ("1MB", None),
+            ("1 MiB", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5GiB", None),
+            ("MiB", None),
+            ("Off", None),
+        ] {
+            assert_eq!(parse_limit(text.as_bytes()), limit, "{text:?}");
+        }
+        assert_eq!(parse_limit(b"\xff"), None);
+    }
+
+    #[test]
+    fn cgroup_files() {
+        assert_eq!(cgroup_of(b"12:cpu:/a\n0::/user.slice/x\n"), Some("/user.slice/x"));
+        assert_eq!(cgroup_of(b"1:memory:/a\n"), None);
+        assert_eq!(parse_cgroup_file(b"max\n"), None);
+        assert_eq!(parse_cgroup_file(b"1048576\n"), Some(1 << 20));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_an_error_not_a_panic() {
+        let mut path = Path { buf: [0; 1024], len: 0 };
+        assert!(write!(path, "{:1023}", "").is_ok());
+        assert!(write!(path, "x").is_err());
+        assert_eq!(path.as_cstr().unwrap().count_bytes(), 1023);
+    }
+}

@@ -1,0 +1,176 @@
+//! Statistics: Go's `MemStats`, per-thread counts and the measuring of a closure. Answers to Go's mstats.go.
+//!
+//! Nothing is stopped or flushed for them: each thread's counts are part of its bins, and a total is a sum over all bins.
+
+use crate::base::{Class, NUM_CLASSES};
+use crate::heap::heap;
+use crate::mcache::{self, Counts, MCache, each_mcache};
+
+/// Counts of one size class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BySize {
+    /// Bytes of an object; 0 for class 0, which no object has.
+    pub size: u32,
+    /// Objects allocated.
+    pub mallocs: u64,
+    /// Objects freed.
+    pub frees: u64,
+}
+
+/// The heap's statistics, with the fields and meanings of Go's `runtime.MemStats`, in bytes unless they say otherwise.
+///
+/// Counts are exact at the moment they are read, whatever other threads do: no event is lost or counted twice. An object that
+/// one thread allocates and another frees while the sums are taken may appear with one of its two events.
+///
+/// Differences from Go: `by_size` has all classes (Go's has the first 61); there is no collector yet, so the fields of the
+/// collector are absent; `heap_alloc` is what the program has allocated and not freed.
+#[derive(Clone, Copy, Debug)]
+pub struct MemStats {
+    /// In live objects, rounded up to their classes; the same as `heap_alloc`.
+    pub alloc: u64,
+    /// In all objects ever allocated.
+    pub total_alloc: u64,
+    /// Obtained from the OS: `heap_sys` and metadata.
+    pub sys: u64,
+    /// Objects ever allocated.
+    pub mallocs: u64,
+    /// Objects ever freed.
+    pub frees: u64,
+    /// In live objects.
+    pub heap_alloc: u64,
+    /// Usable for objects: in use, idle and released.
+    pub heap_sys: u64,
+    /// In pages that hold no object.
+    pub heap_idle: u64,
+    /// In pages that hold objects, or could at once: spans and huge objects.
+    pub heap_inuse: u64,
+    /// In idle pages whose frames are with the kernel.
+    pub heap_released: u64,
+    /// Live objects.
+    pub heap_objects: u64,
+    /// In thread stacks: always 0, the threads' stacks are not gort's.
+    pub stack_inuse: u64,
+    /// As `stack_inuse`.
+    pub stack_sys: u64,
+    /// In huge objects, which have mappings of their own; part of `heap_inuse`.
+    pub huge_inuse: u64,
+    /// In mcaches, one per thread alive at the same time.
+    pub mcache_inuse: u64,
+    /// Committed for span headers, mcaches, pointer arrays and tables.
+    pub other_sys: u64,
+    /// The soft memory limit; `u64::MAX` when there is none.
+    pub memory_limit: u64,
+    /// Per size class.
+    pub by_size: [BySize; NUM_CLASSES],
+}
+
+/// The process's statistics now.
+///
+/// Source: Go's `runtime.ReadMemStats`, which stops the world; this does not.
+pub fn stats() -> MemStats {
+    let mut by_size = [BySize::default(); NUM_CLASSES];
+    let mut sum = Counts::default();
+    let mut mcaches = 0;
+    for mcache in each_mcache() {
+        mcaches += 1;
+        let large = mcache.large_counts();
+        sum.allocs += large.allocs;
+        sum.bytes += large.bytes;
+        sum.frees += large.frees;
+        sum.bytes_freed += large.bytes_freed;
+        for class in Class::all() {
+            let (allocs, frees) = mcache.class_counts(class);
+            let row = &mut by_size[class.index()];
+            // A thread may free more than it allocates: only sums over all threads are counts of objects.
+            row.mallocs = row.mallocs.wrapping_add(allocs);
+            row.frees = row.frees.wrapping_add(frees);
+        }
+    }
+    for class in Class::all() {
+        let row = &mut by_size[class.index()];
+        row.size = class.size().0 as u32;
+        sum.add(class.size().0, row.mallocs, row.frees);
+    }
+    let live = sum.bytes.saturating_sub(sum.bytes_freed);
+    let heap = heap();
+    let pages = heap.map(crate::heap::Heap::stats);
+    let bytes = |f: fn(&crate::heap::HeapStats) -> usize| pages.as_ref().map_or(0, |s| f(s) as u64);
+    let (heap_sys, heap_inuse) = (bytes(|s| s.usable.0), bytes(|s| s.in_use.0));
+    MemStats {
+        alloc: live,
+        total_alloc: sum.bytes,
+        sys: heap_sys + bytes(|s| s.metadata.0),
+        mallocs: sum.allocs,
+        frees: sum.frees,
+        heap_alloc: live,
+        heap_sys,
+        heap_idle: heap_sys.saturating_sub(heap_inuse),
+        heap_inuse,
+        heap_released: bytes(|s| s.released.0),
+        heap_objects: sum.allocs.saturating_sub(sum.frees),
+        stack_inuse: 0,
+        stack_sys: 0,
+        huge_inuse: bytes(|s| s.huge.0),
+        mcache_inuse: (mcaches * MCache::bytes().0) as u64,
+        other_sys: bytes(|s| s.metadata.0),
+        memory_limit: heap.map(crate::heap::Heap::memory_limit).filter(|&l| l != usize::MAX).map_or(u64::MAX, |l| l as u64),
+        by_size,
+    }
+}
+
+/// What a thread, or a closure, allocated and freed. Bytes are rounded as the heap rounds them (Go's B/op).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Bytes allocated.
+    pub bytes: u64,
+    /// Objects allocated.
+    pub allocs: u64,
+    /// Objects freed.
+    pub frees: u64,
+    /// Bytes freed.
+    pub bytes_freed: u64,
+}
+
+impl From<Counts> for Measured {
+    fn from(c: Counts) -> Self {
+        Self { bytes: c.bytes, allocs: c.allocs, frees: c.frees, bytes_freed: c.bytes_freed }
+    }
+}
+
+/// What the calling thread has allocated and freed since it first used the heap. It may have freed what others allocated.
+pub fn thread_stats() -> Measured {
+    mcache::current().thread_counts().into()
+}
+
+/// Runs `f` and tells exactly what the calling thread allocated and freed meanwhile; other threads are not counted.
+///
+/// A `realloc` that changes the rounded size counts as one allocation and one free, whether or not the object moved; one that
+/// does not change it counts as nothing.
+pub fn measure<R>(f: impl FnOnce() -> R) -> (R, Measured) {
+    let before = mcache::current().thread_counts();
+    let r = f();
+    (r, mcache::current().thread_counts().since(before).into())
+}
+
+/// Flushes the calling thread's caches, asks other threads to do the same at their next slow path, and releases all free pages
+/// to the kernel at once. Returns the bytes released.
+///
+/// Source: Go's `debug.FreeOSMemory`.
+pub fn free_os_memory() -> u64 {
+    let Some(heap) = heap() else { return 0 };
+    let mcache = mcache::current();
+    if !mcache.is_stand_in() {
+        mcache.flush_all(heap);
+    }
+    heap.raise_pressure();
+    heap.release_all().0 as u64
+}
+
+/// Sets the soft memory limit in bytes, `u64::MAX` for none, and returns the old one. The limit covers heap and metadata; it
+/// is kept by releasing free pages sooner, never by refusing memory.
+///
+/// Source: Go's `debug.SetMemoryLimit`.
+pub fn set_memory_limit(bytes: u64) -> u64 {
+    let to = |n: usize| if n == usize::MAX { u64::MAX } else { n as u64 };
+    super::init::ready().map_or(u64::MAX, |heap| to(heap.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX))))
+}

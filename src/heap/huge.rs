@@ -1,0 +1,123 @@
+//! Huge objects: each has a mapping of its own, found by its address in a side table.
+//!
+//! The table is an array sorted by address in memory of its own: a lookup is a binary search, an insertion moves at most a
+//! megabyte, and both are small beside the `mmap` that goes with them. A hash table was rejected: it needs rehashing, which
+//! needs memory at a bad moment, and gains nothing at the at most 65,530 mappings that Linux grants by default.
+
+use crate::base::Bytes;
+use crate::page::Table;
+use crate::sys::Os;
+#[cfg(any(test, feature = "invariants"))]
+use crate::throw::check;
+
+/// Most huge objects at one time.
+const MAX_OBJECTS: usize = 1 << 17;
+
+/// One huge object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Huge {
+    /// Its first byte.
+    pub(crate) addr: usize,
+    /// Length of its mapping.
+    pub(crate) bytes: usize,
+}
+
+/// The objects, sorted by address. Lives behind the lock of rank HUGE.
+pub(crate) struct HugeTable<O: Os> {
+    entries: Table<Huge, O>,
+    count: usize,
+}
+
+impl<O: Os> HugeTable<O> {
+    /// An empty table; `None` when the OS refuses.
+    pub(crate) fn new(os: O) -> Option<Self> {
+        Some(Self { entries: Table::new(os, MAX_OBJECTS, c"gort: huge table")?, count: 0 })
+    }
+
+    fn live(&self) -> &[Huge] {
+        &self.entries[..self.count]
+    }
+
+    /// Makes room for one more entry, so that the next `insert` cannot fail. `false` when the OS refuses.
+    #[must_use]
+    pub(crate) fn reserve_one(&mut self) -> bool {
+        self.entries.grow_to(self.count + 1).is_ok()
+    }
+
+    /// Enters an object; `reserve_one` must have made room.
+    pub(crate) fn insert(&mut self, h: Huge) {
+        let at = self.live().partition_point(|e| e.addr < h.addr);
+        self.entries[at..=self.count].rotate_right(1);
+        self.entries[at] = h;
+        self.count += 1;
+    }
+
+    /// The object that starts at `addr`.
+    pub(crate) fn find(&self, addr: usize) -> Option<Huge> {
+        self.index(addr).map(|i| self.entries[i])
+    }
+
+    fn index(&self, addr: usize) -> Option<usize> {
+        self.live().binary_search_by_key(&addr, |e| e.addr).ok()
+    }
+
+    /// Takes the object out that starts at `addr`.
+    pub(crate) fn remove(&mut self, addr: usize) -> Option<Huge> {
+        let i = self.index(addr)?;
+        let h = self.entries[i];
+        self.entries[i..self.count].rotate_left(1);
+        self.count -= 1;
+        Some(h)
+    }
+
+    /// Bytes of all objects.
+    #[cfg(any(test, feature = "invariants"))]
+    pub(crate) fn bytes(&self) -> Bytes {
+        Bytes(self.live().iter().map(|h| h.bytes).sum())
+    }
+
+    /// Bytes that the table itself has committed.
+    pub(crate) fn committed(&self) -> Bytes {
+        Bytes(self.entries.committed_bytes().0)
+    }
+
+    /// Ends the process unless the objects are sorted and disjoint.
+    #[cfg(any(test, feature = "invariants"))]
+    pub(crate) fn check_invariants(&self) {
+        for w in self.live().windows(2) {
+            check!(w[0].addr + w[0].bytes <= w[1].addr; first = w[0]; second = w[1]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::sys::Linux;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn matches_a_map() {
+        let mut table = HugeTable::new(Linux).unwrap();
+        let mut model = BTreeMap::new();
+        let mut x = 1u64;
+        for _ in 0..5_000 {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let addr = ((x >> 33) % 300 + 1) as usize * 0x10_0000;
+            if x >> 63 == 0 {
+                if !model.contains_key(&addr) {
+                    assert!(table.reserve_one());
+                    table.insert(Huge { addr, bytes: 0x1000 });
+                    model.insert(addr, 0x1000);
+                }
+            } else {
+                assert_eq!(table.remove(addr).map(|h| h.bytes), model.remove(&addr));
+            }
+            assert_eq!(table.find(addr).is_some(), model.contains_key(&addr));
+            assert_eq!(table.bytes().0, model.values().sum());
+            table.check_invariants();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Objects of whole pages: large ones are spans of the heap, huge ones have a mapping of their own. Answers to Go's
+//! mcache.allocLarge, and to nothing in Go for `resize_object`.
+//!
+//! An object is resized without copying wherever that is possible: it shrinks in place always, grows in place when the pages
+//! behind it are free, and from 1 MiB on its page frames are moved to a mapping with room (`mremap`), after which it is a
+//! huge object and the kernel grows it. Moving frames within the reservation was rejected: each move would leave a mapping
+//! of its own there for good, and Linux grants a process 65,530 of them.
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::huge::Huge;
+use super::mheap::Heap;
+use super::mspan::{Span, State};
+use crate::base::{Bytes, PAGE_SIZE, Pages};
+use crate::sys::{Linux, Os};
+
+/// From this many bytes on, frames are moved instead of copied.
+const MOVE_FROM: usize = 1 << 20;
+
+/// An object of whole pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Object {
+    /// A span of the heap.
+    Large(Span),
+    /// A mapping of its own.
+    Huge(Huge),
+}
+
+impl Object {
+    /// Bytes that the object takes: a multiple of 8192.
+    pub(crate) fn bytes(self) -> Bytes {
+        match self {
+            Self::Large(span) => span.bytes(),
+            Self::Huge(h) => Bytes(h.bytes),
+        }
+    }
+}
+
+impl Heap {
+    /// The live object of whole pages that starts at `p`.
+    pub(crate) fn object_at(&self, p: *const u8) -> Option<Object> {
+        if !self.contains(p) {
+            return self.huge.lock().find(p.addr()).map(Object::Huge);
+        }
+        let span = self.span_of(p)?;
+        (span.class().is_none() && span.base() == p.addr() && span.is(State::InUse)).then_some(Object::Large(span))
+    }
+
+    /// A new huge object, zero; `None` when the OS refuses.
+    pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
+        // The kernel's page may be larger than ours; the length is rounded up to both.
+        let bytes = n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(Linux.page_size())?;
+        if bytes > isize::MAX as usize - align {
+            return None;
+        }
+        let mut table = self.huge.lock();
+        if !table.reserve_one() {
+            return None;
+        }
+        let p = Linux.map_object(bytes, align)?;
+        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
+        drop(table);
+        self.huge_bytes.fetch_add(bytes, Relaxed);
+        self.enforce_limit();
+        Some(p)
+    }
+
+    /// Frees a huge object. `None` when none starts at `p`.
+    #[expect(unsafe_code, reason = "unmaps the object")]
+    pub(crate) fn free_huge(&self, p: *mut u8) -> Option<Bytes> {
+        let mut table = self.huge.lock();
+        let h = table.remove(p.addr())?;
+        let at = NonNull::new(p)?;
+        // SAFETY: the table had it, so it is an object's mapping; the caller gave it up.
+        if !unsafe { Linux.unmap_object(at, h.bytes) } {
+            // The kernel has no room for the hole. The frames at least go back; the addresses are lost.
+            // SAFETY: the range is still mapped and nobody relies on its contents.
+            let _ = unsafe { Linux.release(at, h.bytes) };
+        }
+        drop(table);
+        self.huge_bytes.fetch_sub(h.bytes, Relaxed);
+        Some(Bytes(h.bytes))
+    }
+
+    /// Gives an object a new length without copying, perhaps at another address: then the old address is gone. `None` when
+    /// only a copy can do it; then nothing changed. `align` is what the object's address must keep.
+    pub(crate) fn resize_object(&self, object: Object, n: Pages, align: usize) -> Option<NonNull<u8>> {
+        match object {
+            Object::Large(span) => self.resize_large(span, n, align),
+            Object::Huge(h) => self.resize_huge(h, n, align),
+        }
+    }
+
+    #[expect(unsafe_code, reason = "moves the object's page frames")]
+    fn resize_large(&self, span: Span, n: Pages, align: usize) -> Option<NonNull<u8>> {
+        let at = NonNull::new(core::ptr::with_exposed_provenance_mut(span.base()))?;
+        let old = span.npages();
+        if n.0 <= old.0 {
+            if n.0 < old.0 {
+                self.truncate(span, n);
+            }
+            return Some(at);
+        }
+        if self.extend(span, n) {
+            return Some(at);
+        }
+        let os_page = Linux.page_size();
+        if old.bytes().0 < MOVE_FROM || align > os_page || !old.bytes().0.is_multiple_of(os_page) {
+            return None;
+        }
+        let new = n.bytes().0.checked_next_multiple_of(os_page)?;
+        let mut table = self.huge.lock();
+        if !table.reserve_one() {
+            return None;
+        }
+        // SAFETY: the span's pages are committed and the object's owner is resizing it; old <= new.
+        let moved = unsafe { Linux.move_to_object(at, old.bytes().0, new) }?;
+        table.insert(Huge { addr: moved.as_ptr().expose_provenance(), bytes: new });
+        drop(table);
+        self.huge_bytes.fetch_add(new, Relaxed);
+        self.free_span_scavenged(span);
+        self.enforce_limit();
+        Some(moved)
+    }
+
+    #[expect(unsafe_code, reason = "resizes the object's mapping")]
+    fn resize_huge(&self, h: Huge, n: Pages, align: usize) -> Option<NonNull<u8>> {
+        let os_page = Linux.page_size();
+        let new = n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(os_page)?;
+        let at = NonNull::new(core::ptr::with_exposed_provenance_mut(h.addr))?;
+        if new == h.bytes {
+            return Some(at);
+        }
+        // A larger alignment than a page's may be lost when the kernel moves the object.
+        if new > isize::MAX as usize || (new > h.bytes && align > os_page) {
+            return None;
+        }
+        let mut table = self.huge.lock();
+        // SAFETY: h is one object mapping, and its owner is resizing it.
+        let p = unsafe { Linux.resize_object(at, h.bytes, new) }?;
+        table.remove(h.addr);
+        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes: new });
+        drop(table);
+        self.huge_bytes.fetch_add(new, Relaxed);
+        self.huge_bytes.fetch_sub(h.bytes, Relaxed);
+        self.enforce_limit();
+        Some(p)
+    }
+}

@@ -1,0 +1,389 @@
+//! The heap: one address-space reservation, its page map and page allocator, and the spans made of its pages. Answers to Go's
+//! mheap.go.
+//!
+//! Invariants: a page is in at most one span; the page map names the span for every page of a small span and for the first
+//! page of a large one, and nothing for a free page; `in_use + free (with page caches) = usable`; `released` counts free
+//! pages whose frames the kernel has.
+#![expect(unsafe_code, reason = "turns page numbers into spans and hands their memory out")]
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use super::huge::HugeTable;
+use super::meta::Meta;
+use super::mspan::Span;
+use super::pace::Pace;
+use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
+use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageCache, PageMap};
+use crate::sync::{Mutex, Once, rank};
+use crate::sys::{self, Linux, Os};
+use crate::throw::check;
+
+/// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
+const CACHED_PAGES: usize = 16;
+
+/// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
+const HUGE_FROM: usize = 64 << 20;
+
+/// What the lock of rank HEAP guards.
+pub(crate) struct PageHeap {
+    pub(super) alloc: PageAlloc<Linux>,
+    space: AddressSpace<Linux>,
+    /// Arenas that are committed but not usable yet, because the OS refused memory for their tables.
+    pending: Option<PageRange>,
+}
+
+/// The process's heap.
+pub(crate) struct Heap {
+    base: usize,
+    reserved: Bytes,
+    map: PageMap<Linux>,
+    /// Free and used pages. Rank HEAP: only META comes after it.
+    pub(super) pages: Mutex<PageHeap, { rank::HEAP }>,
+    /// Memory for spans, mcaches and arrays of pointers. Rank META: the last.
+    pub(super) meta: Mutex<Meta<Linux>, { rank::META }>,
+    /// Objects with a mapping of their own.
+    pub(super) huge: Mutex<HugeTable<Linux>, { rank::HUGE }>,
+    /// When to give memory back, and the memory limit.
+    pub(super) pace: Pace,
+    /// Pages in spans. Written by whoever makes or frees a span, read by anyone.
+    pub(super) in_use: AtomicUsize,
+    /// Pages that arenas have made usable.
+    pub(super) usable: AtomicUsize,
+    /// Free pages whose frames are with the kernel.
+    pub(super) released: AtomicUsize,
+    /// Bytes in huge objects.
+    pub(super) huge_bytes: AtomicUsize,
+    /// Objects of this many bytes or more are huge.
+    huge_from: AtomicUsize,
+    /// Bytes of metadata committed: the arena's, and the tables'.
+    pub(super) meta_committed: AtomicUsize,
+    pub(super) tables_committed: AtomicUsize,
+    /// Goes up when memory is short: each thread flushes its caches when it sees a new value.
+    pressure: AtomicU32,
+}
+
+struct Cell(UnsafeCell<MaybeUninit<Heap>>);
+// SAFETY: written once under ONCE, then only shared references are given out.
+unsafe impl Sync for Cell {}
+
+static HEAP: Cell = Cell(UnsafeCell::new(MaybeUninit::uninit()));
+static ONCE: Once = Once::new();
+
+/// The heap, once it stands.
+#[inline(always)]
+pub(crate) fn heap() -> Option<&'static Heap> {
+    // SAFETY: `is_done` says that it was written, and it is never written again.
+    ONCE.is_done().then(|| unsafe { (*HEAP.0.get()).assume_init_ref() })
+}
+
+/// Builds the heap if it does not stand yet; `configure` sets it up before any other thread sees it. `Some(true)` for the
+/// thread that built it, `None` when the OS refuses: the next caller tries again.
+pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<bool> {
+    let won = ONCE.call(|| {
+        let heap = Heap::new(Linux)?;
+        configure(&heap);
+        // SAFETY: `Once` lets one thread in, and nobody reads before it is done.
+        unsafe { (*HEAP.0.get()).write(heap) };
+        Some(())
+    });
+    ONCE.is_done().then_some(won.is_some())
+}
+
+impl Heap {
+    fn new(os: Linux) -> Option<Self> {
+        let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()))?;
+        let pages = space.pages();
+        // One page in the worst case of 8-byte objects needs three lines of span metadata: 1/43 of the heap; pointer arrays
+        // take the rest. The reservation costs nothing until it is committed.
+        let meta = Meta::new(os, Bytes(pages.bytes().0 / 32))?;
+        Some(Self {
+            base: space.base(),
+            reserved: pages.bytes(),
+            map: PageMap::new(os, pages)?,
+            pages: Mutex::new(PageHeap { alloc: PageAlloc::new(os, pages)?, space, pending: None }),
+            meta: Mutex::new(meta),
+            huge: Mutex::new(HugeTable::new(os)?),
+            pace: Pace::new(),
+            in_use: AtomicUsize::new(0),
+            usable: AtomicUsize::new(0),
+            released: AtomicUsize::new(0),
+            huge_bytes: AtomicUsize::new(0),
+            huge_from: AtomicUsize::new(HUGE_FROM),
+            meta_committed: AtomicUsize::new(0),
+            tables_committed: AtomicUsize::new(0),
+            pressure: AtomicU32::new(0),
+        })
+    }
+
+    /// Whether the address lies in the reservation: then it belongs to a span, or to nothing.
+    #[inline(always)]
+    pub(crate) fn contains(&self, p: *const u8) -> bool {
+        p.addr().wrapping_sub(self.base) < self.reserved.0
+    }
+
+    fn page_of(&self, addr: usize) -> PageIdx {
+        PageIdx((addr - self.base) / PAGE_SIZE)
+    }
+
+    fn address_of(&self, page: PageIdx) -> usize {
+        self.base + page.0 * PAGE_SIZE
+    }
+
+    /// The span that the page map names for an address of the reservation.
+    #[inline(always)]
+    pub(crate) fn span_of(&self, p: *const u8) -> Option<Span> {
+        if !self.contains(p) {
+            return None;
+        }
+        self.map.get(self.page_of(p.addr())).map(|e| Span::from_address(e.span))
+    }
+
+    /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
+    /// page cache when one is given and the span is short. `None` when memory is exhausted.
+    pub(crate) fn alloc_span(&self, n: Pages, class: Option<Class>, align: Pages, cache: Option<&mut PageCache>) -> Option<Span> {
+        let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
+        let block = self.alloc_metadata(metadata)?;
+        let Some((start, scavenged)) = self.alloc_pages(n, align, cache) else {
+            // SAFETY: the block was allocated above with this size and has not been used.
+            unsafe { self.free_metadata(block, metadata) };
+            return None;
+        };
+        let base = self.address_of(start);
+        // SAFETY: the block has metadata_bytes for this class.
+        let span = unsafe { Span::init(block, base, n, class, scavenged != n) };
+        self.map.set(
+            PageRange { start, len: named_pages(span) },
+            Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class) },
+        );
+        self.took_pages(n, scavenged);
+        Some(span)
+    }
+
+    fn alloc_pages(&self, n: Pages, align: Pages, cache: Option<&mut PageCache>) -> Option<(PageIdx, Pages)> {
+        if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1) {
+            if let Some(got) = cache.alloc(n) {
+                return Some(got);
+            }
+            if cache.is_empty() {
+                let mut pages = self.pages.lock();
+                if let Some(new) = pages.alloc.alloc_to_cache() {
+                    *cache = new;
+                    drop(pages);
+                    if let Some(got) = cache.alloc(n) {
+                        return Some(got);
+                    }
+                }
+            }
+        }
+        let mut pages = self.pages.lock();
+        loop {
+            let got = if align.0 == 1 { pages.alloc.alloc(n) } else { pages.alloc.alloc_aligned(n, align) };
+            if got.is_some() {
+                return got;
+            }
+            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
+        }
+    }
+
+    /// Makes at least `n` more pages usable.
+    fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
+        let PageHeap { alloc, space, pending } = pages;
+        let range = match *pending {
+            Some(range) => range,
+            None => space.commit_next_arena(n).ok()?,
+        };
+        *pending = Some(range);
+        self.map.grow_to(range.end()).ok()?;
+        alloc.grow(range).ok()?;
+        *pending = None;
+        self.usable.fetch_add(range.len.0, Relaxed);
+        self.released.fetch_add(range.len.0, Relaxed);
+        Some(())
+    }
+
+    /// Books pages that became part of a span, and keeps the memory limit.
+    pub(super) fn took_pages(&self, n: Pages, scavenged: Pages) {
+        self.in_use.fetch_add(n.0, Relaxed);
+        if scavenged.0 > 0 {
+            self.released.fetch_sub(scavenged.0, Relaxed);
+            self.enforce_limit();
+        }
+    }
+
+    /// Gives a span's pages back to the page allocator and its header to the arena.
+    pub(crate) fn free_span(&self, span: Span) {
+        let range = self.retire(span);
+        self.in_use.fetch_sub(range.len.0, Relaxed);
+        self.pages.lock().alloc.free(range);
+    }
+
+    /// As `free_span` for a span whose frames the kernel has already taken.
+    pub(super) fn free_span_scavenged(&self, span: Span) {
+        let range = self.retire(span);
+        self.in_use.fetch_sub(range.len.0, Relaxed);
+        self.released.fetch_add(range.len.0, Relaxed);
+        self.pages.lock().alloc.free_scavenged(range);
+    }
+
+    /// Takes a span out of the page map and frees its header; the pages are the caller's.
+    fn retire(&self, span: Span) -> PageRange {
+        let range = self.range_of(span);
+        self.map.clear(PageRange { start: range.start, len: named_pages(span) });
+        span.retire();
+        let metadata = Span::metadata_bytes(span.nelems());
+        // SAFETY: `alloc_span` allocated the header with this size; the page map no longer names it.
+        unsafe { self.free_metadata(span.address(), metadata) };
+        range
+    }
+
+    pub(super) fn range_of(&self, span: Span) -> PageRange {
+        PageRange { start: self.page_of(span.base()), len: span.npages() }
+    }
+
+    /// Grows a large span in place to `n` pages if the pages behind it are free; `false` when not.
+    #[must_use]
+    pub(super) fn extend(&self, span: Span, n: Pages) -> bool {
+        let old = self.range_of(span);
+        let more = PageRange { start: old.end(), len: Pages(n.0 - old.len.0) };
+        let mut pages = self.pages.lock();
+        let usable = self.usable.load(Relaxed);
+        if more.end().0 > usable && more.start.0 <= usable && more.end().0 * PAGE_SIZE <= self.reserved.0 {
+            let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
+            // Only worth an arena when the way there is clear.
+            if pages.alloc.is_free(free_tail) {
+                let _ = self.grow(&mut pages, Pages(more.end().0 - usable));
+            }
+        }
+        let Some(scavenged) = pages.alloc.alloc_at(more) else { return false };
+        drop(pages);
+        span.set_npages(n);
+        span.set_dirty();
+        self.took_pages(more.len, scavenged);
+        true
+    }
+
+    /// Shrinks a large span in place to `n` pages.
+    pub(super) fn truncate(&self, span: Span, n: Pages) {
+        let old = self.range_of(span);
+        span.set_npages(n);
+        let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
+        self.in_use.fetch_sub(tail.len.0, Relaxed);
+        self.pages.lock().alloc.free(tail);
+    }
+
+    /// Gives the pages of a thread's page cache back.
+    pub(crate) fn flush_page_cache(&self, cache: &mut PageCache) {
+        if !cache.is_empty() {
+            self.pages.lock().alloc.flush_cache(cache);
+        }
+    }
+
+    /// A block of metadata for the layers above.
+    pub(crate) fn alloc_metadata(&self, bytes: Bytes) -> Option<NonNull<u8>> {
+        let mut meta = self.meta.lock();
+        let block = meta.alloc(bytes);
+        self.meta_committed.store(meta.committed().0, Relaxed);
+        block
+    }
+
+    /// Takes a block of metadata back.
+    ///
+    /// # Safety
+    /// As for [`Meta::free`].
+    pub(crate) unsafe fn free_metadata(&self, block: NonNull<u8>, bytes: Bytes) {
+        // SAFETY: passed on unchanged.
+        unsafe { self.meta.lock().free(block, bytes) };
+    }
+
+    /// Releases up to `want` free pages to the kernel, from the top of the address space down. Without `force` it leaves
+    /// pages in nearly full chunks alone. Returns how many it released; stops early when nothing is left or the OS refuses.
+    pub(super) fn scavenge(&self, want: Pages, step: Pages, force: bool) -> Pages {
+        let mut done = Pages(0);
+        while done.0 < want.0 {
+            let ask = Pages(step.0.min(want.0 - done.0));
+            let Some(range) = self.pages.lock().alloc.take_for_scavenge(ask, force) else { break };
+            let Some(at) = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start))) else { break };
+            // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
+            let ok = unsafe { Linux.release(at, range.len.bytes().0) };
+            let mut pages = self.pages.lock();
+            if !ok {
+                pages.alloc.free(range);
+                break;
+            }
+            pages.alloc.scavenged(range);
+            drop(pages);
+            self.released.fetch_add(range.len.0, Relaxed);
+            done.0 += range.len.0;
+        }
+        done
+    }
+
+    /// Objects of this many bytes or more get a mapping of their own.
+    pub(crate) fn huge_from(&self) -> usize {
+        self.huge_from.load(Relaxed)
+    }
+
+    /// Changes that size.
+    pub(crate) fn set_huge_from(&self, bytes: usize) {
+        self.huge_from.store(bytes, Relaxed);
+    }
+
+    /// The current pressure epoch; a thread that sees a new one flushes its caches.
+    pub(crate) fn pressure(&self) -> u32 {
+        self.pressure.load(Relaxed)
+    }
+
+    /// Asks all threads to flush their caches at their next slow path.
+    pub(crate) fn raise_pressure(&self) {
+        self.pressure.fetch_add(1, Relaxed);
+    }
+
+    /// Takes all locks of this layer, in rank order, before a fork.
+    pub(crate) fn lock_for_fork(&self) {
+        self.huge.lock_for_fork();
+        self.pages.lock_for_fork();
+        self.meta.lock_for_fork();
+    }
+
+    /// Gives them back.
+    ///
+    /// # Safety
+    /// 1. This thread (in the child: the thread that forked) took them with `lock_for_fork`.
+    pub(crate) unsafe fn unlock_after_fork(&self, in_child: bool) {
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.meta.unlock_after_fork(in_child) };
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.pages.unlock_after_fork(in_child) };
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.huge.unlock_after_fork(in_child) };
+    }
+
+    /// Ends the process unless the page allocator and the counters agree. Slow: walks all summaries.
+    #[cfg(any(test, feature = "invariants"))]
+    pub(crate) fn check_invariants(&self) {
+        let pages = self.pages.lock();
+        pages.alloc.check_invariants();
+        check!(pages.alloc.usable_pages().0 == self.usable.load(Relaxed));
+        drop(pages);
+        let huge = self.huge.lock();
+        huge.check_invariants();
+    }
+}
+
+/// In a forked child: a build of the heap that another thread was in the middle of starts anew.
+pub(crate) fn reset_init_in_child() {
+    ONCE.reset_in_child();
+}
+
+/// Pages of a span that the page map names: all of a small span, the first of a large one (its inner pages stay unnamed, so
+/// a pointer into the middle is noticed).
+fn named_pages(span: Span) -> Pages {
+    if span.class().is_some() { span.npages() } else { Pages(1) }
+}
+
+fn kind(class: Option<Class>) -> Kind {
+    if class.is_some() { Kind::ManualSmall } else { Kind::Large }
+}

@@ -1,0 +1,15 @@
+//! Spans, the page heap, large and huge objects, the pacing of the scavenger, the memory limit and what they add up to.
+
+mod huge;
+mod large;
+mod meta;
+mod mheap;
+mod mspan;
+mod pace;
+mod stats;
+
+pub(crate) use large::Object;
+pub(crate) use meta::block_size;
+pub(crate) use mheap::{Heap, heap, init, reset_init_in_child};
+pub(crate) use mspan::{Span, SpanList, State};
+pub(crate) use stats::HeapStats;

@@ -1,0 +1,41 @@
+//! What the heap knows of itself without looking at any thread.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::mheap::Heap;
+use crate::base::{Bytes, Pages};
+
+/// Bytes by what they are used for. Go's mstats.go: heapInUse, heapReleased and so on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeapStats {
+    /// In spans and huge objects.
+    pub(crate) in_use: Bytes,
+    /// Usable: in spans, free, or released; and huge objects.
+    pub(crate) usable: Bytes,
+    /// Free and with the kernel.
+    pub(crate) released: Bytes,
+    /// In huge objects alone.
+    pub(crate) huge: Bytes,
+    /// In span headers, mcaches, pointer arrays and tables, as far as they are committed.
+    pub(crate) metadata: Bytes,
+}
+
+impl Heap {
+    /// Adds up the counters; exact when no other thread is allocating pages at this moment.
+    pub(crate) fn stats(&self) -> HeapStats {
+        let huge = self.huge_bytes.load(Relaxed);
+        HeapStats {
+            in_use: Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + huge),
+            usable: Bytes(Pages(self.usable.load(Relaxed)).bytes().0 + huge),
+            released: Pages(self.released.load(Relaxed)).bytes(),
+            huge: Bytes(huge),
+            metadata: self.metadata_bytes(),
+        }
+    }
+
+    /// Bytes of metadata that can be read and written. Pages of the page map and of the page allocator's tables that were
+    /// never touched have no frames, but are counted: the kernel may have to give them one.
+    pub(super) fn metadata_bytes(&self) -> Bytes {
+        Bytes(self.meta_committed.load(Relaxed) + self.tables_committed.load(Relaxed))
+    }
+}

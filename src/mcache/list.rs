@@ -1,0 +1,140 @@
+//! All mcaches of the process: attaching one to a thread, taking it back, walking over all.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{
+    AtomicPtr,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+use super::{EXITED, MCache, current, slot};
+use crate::base::Class;
+use crate::heap::Heap;
+use crate::sync::{Mutex, rank};
+
+/// The mcaches that no thread has, last in first out.
+struct Idle(*const MCache);
+// SAFETY: mcaches are in metadata memory and not bound to a thread while they are idle.
+unsafe impl Send for Idle {}
+
+static IDLE: Mutex<Idle, { rank::ATTACH }> = Mutex::new(Idle(ptr::null()));
+
+/// The mcache made last; the others follow by `next`. Grows only, and is read without a lock.
+static ALL: AtomicPtr<MCache> = AtomicPtr::new((&raw const FALLBACK).cast_mut());
+
+/// The cache of threads that have none: those past their exit hook, and those for which there was no memory.
+static FALLBACK: MCache = MCache::new();
+static FALLBACK_LOCK: Mutex<(), { rank::FALLBACK }> = Mutex::new(());
+
+/// Gives the calling thread an mcache, an idle one if there is one. `None` for a thread past its exit hook and when there is
+/// no memory for one.
+pub(crate) fn attach(heap: &Heap) -> Option<&'static MCache> {
+    if current().is_exited() {
+        return None;
+    }
+    let mut idle = IDLE.lock();
+    // SAFETY: idle mcaches are mcaches, and mcaches are never unmapped.
+    let mcache = match unsafe { idle.0.as_ref() } {
+        Some(mcache) => {
+            idle.0 = mcache.next_idle.get();
+            drop(idle);
+            mcache
+        }
+        None => {
+            drop(idle);
+            make(heap)?
+        }
+    };
+    mcache.at_attach.set(mcache.totals());
+    mcache.pressure.set(heap.pressure());
+    slot::set(ptr::from_ref(mcache).cast());
+    Some(mcache)
+}
+
+/// Makes an mcache and enters it into the list of all.
+fn make(heap: &Heap) -> Option<&'static MCache> {
+    let block = heap.alloc_metadata(MCache::bytes())?.cast::<MCache>();
+    // SAFETY: the block is ours, aligned to a cache line, and long enough.
+    unsafe { block.write(MCache::new()) };
+    // SAFETY: written above; metadata is never unmapped.
+    let mcache = unsafe { block.as_ref() };
+    // Release: publishes the new mcache. Pairs with the Acquire in `each_mcache`.
+    let _ = ALL.try_update(Release, Relaxed, |first| {
+        mcache.next.store(first, Relaxed);
+        Some(block.as_ptr())
+    });
+    Some(mcache)
+}
+
+/// Empties the calling thread's mcache and leaves it to the next thread. From here on the thread uses the shared cache.
+pub(crate) fn detach(heap: &Heap) {
+    let mcache = current();
+    if mcache.is_stand_in() {
+        return;
+    }
+    mcache.flush_own(heap);
+    slot::set((&raw const EXITED).cast());
+    let mut idle = IDLE.lock();
+    mcache.next_idle.set(idle.0);
+    idle.0 = ptr::from_ref(mcache);
+}
+
+/// All mcaches ever made, with the shared one.
+pub(crate) fn each_mcache() -> impl Iterator<Item = &'static MCache> {
+    // Acquire: pairs with the Release in `make`. The links of older ones were published before it.
+    core::iter::successors(NonNull::new(ALL.load(Acquire)), |m| {
+        // SAFETY: mcaches are never unmapped.
+        NonNull::new(unsafe { m.as_ref() }.next.load(Relaxed))
+    })
+    // SAFETY: as above.
+    .map(|m| unsafe { m.as_ref() })
+}
+
+/// Gives back large spans that no thread has used since the last call.
+pub(crate) fn retire_idle(heap: &Heap) {
+    each_mcache().for_each(|m| m.drop_large_if_idle(heap));
+}
+
+impl MCache {
+    /// Runs `f` on the shared cache, for a thread that has none of its own.
+    fn shared<R>(f: impl FnOnce(&Self) -> R) -> R {
+        let _guard = FALLBACK_LOCK.lock();
+        f(&FALLBACK)
+    }
+
+    /// Allocates for a thread without an mcache.
+    pub(crate) fn alloc_shared(class: Class, heap: &Heap) -> *mut u8 {
+        Self::shared(|m| m.alloc_direct(class, heap))
+    }
+
+    /// Frees for a thread without an mcache.
+    pub(crate) fn free_shared(class: Class, heap: &Heap, p: *mut u8) {
+        Self::shared(|m| m.free_direct(class, heap, p));
+    }
+
+    /// Books an object of whole pages for a thread without an mcache.
+    pub(crate) fn count_large_shared(allocated: Option<crate::base::Bytes>, freed: Option<crate::base::Bytes>) {
+        Self::shared(|m| m.count_large(allocated, freed));
+    }
+}
+
+/// Takes the locks of this layer before a fork.
+pub(crate) fn lock_for_fork() {
+    IDLE.lock_for_fork();
+    FALLBACK_LOCK.lock_for_fork();
+}
+
+/// Gives them back.
+///
+/// # Safety
+/// 1. The thread that forked took them with `lock_for_fork`.
+pub(crate) unsafe fn unlock_after_fork(in_child: bool) {
+    // SAFETY: passed on unchanged (1).
+    unsafe { FALLBACK_LOCK.unlock_after_fork(in_child) };
+    // SAFETY: passed on unchanged (1).
+    unsafe { IDLE.unlock_after_fork(in_child) };
+}
+
+/// In a forked child: the other threads are gone; what they were changing stays as it is and can be read again.
+pub(crate) fn close_versions_in_child() {
+    each_mcache().for_each(|m| m.version.close_in_child());
+}

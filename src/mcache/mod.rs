@@ -1,0 +1,174 @@
+//! One cache per thread: a bin per size class, a window of pages, a few large spans, and the exact counts. Answers to Go's
+//! mcache.go (per P there, per thread here).
+//!
+//! A thread-local slot holds the address of its mcache. It starts at [`EMPTY`], whose bins hold nothing and may hold nothing,
+//! so the fast paths need no check for a thread without a cache: they fail, and the slow path attaches one. When the thread
+//! exits the slot is set to [`EXITED`], equally empty, and what the thread still does (other exit hooks run after ours) goes
+//! through one shared cache under a lock.
+//!
+//! An mcache is never freed. A thread that exits leaves it, emptied, to the next one, counters and all: totals over all
+//! mcaches are the process's totals, and nothing is lost or counted twice.
+#![expect(unsafe_code, reason = "turns the thread-local word into a reference, and makes mcaches in metadata memory")]
+
+mod bin;
+mod counts;
+mod large;
+mod list;
+mod slow;
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::size_of;
+use core::ptr;
+use core::sync::atomic::AtomicPtr;
+
+use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
+use crate::heap::{Heap, Span};
+use crate::page::PageCache;
+use crate::sys::tls_slot;
+use bin::Bin;
+pub(crate) use counts::Counts;
+use counts::{LargeCounts, Version};
+use large::LargeCache;
+pub(crate) use list::{attach, close_versions_in_child, detach, each_mcache, lock_for_fork, retire_idle, unlock_after_fork};
+
+/// A thread's cache. Zero bins and null pointers make an empty one.
+#[repr(C, align(64))]
+pub(crate) struct MCache {
+    bins: [Bin; NUM_CLASSES],
+    large: LargeCache,
+    large_counts: LargeCounts,
+    version: Version,
+    /// Free pages for short spans. Owner only.
+    pages: UnsafeCell<PageCache>,
+    /// Bytes that the bins may hold together, as their capacities stand. Owner only.
+    capacity: Cell<usize>,
+    /// Slow paths taken since the bins were last looked at. Owner only.
+    events: Cell<u32>,
+    /// The heap's pressure epoch that was last obeyed. Owner only.
+    pressure: Cell<u32>,
+    /// Counts when the current thread took the mcache over. Owner only.
+    at_attach: Cell<Counts>,
+    /// The next mcache in the list of all. Written once.
+    next: AtomicPtr<MCache>,
+    /// The next idle mcache, under the list's lock.
+    next_idle: Cell<*const MCache>,
+}
+
+// SAFETY: fields marked "owner only" are reached by the thread whose slot holds the mcache (or under FALLBACK's lock), the
+// others are atomic.
+unsafe impl Sync for MCache {}
+
+/// What the slot holds before a thread's first slow path. Never written.
+static EMPTY: MCache = MCache::new();
+/// What it holds after the thread's exit hook. Never written.
+static EXITED: MCache = MCache::new();
+
+tls_slot! {
+    /// The calling thread's mcache.
+    mod slot, "__gort_mcache", EMPTY
+}
+
+/// The calling thread's mcache, which may be an empty stand-in.
+#[inline(always)]
+pub(crate) fn current() -> &'static MCache {
+    // SAFETY: the slot holds the address of EMPTY, of EXITED, or of an mcache in metadata memory, which is never unmapped.
+    unsafe { &*slot::get().cast::<MCache>() }
+}
+
+impl MCache {
+    const fn new() -> Self {
+        Self {
+            bins: [const { Bin::new() }; NUM_CLASSES],
+            large: LargeCache::new(),
+            large_counts: LargeCounts::new(),
+            version: Version::new(),
+            pages: UnsafeCell::new(PageCache::empty()),
+            capacity: Cell::new(0),
+            events: Cell::new(0),
+            pressure: Cell::new(0),
+            at_attach: Cell::new(Counts { allocs: 0, bytes: 0, frees: 0, bytes_freed: 0 }),
+            next: AtomicPtr::new(ptr::null_mut()),
+            next_idle: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Bytes of an mcache in metadata.
+    pub(crate) const fn bytes() -> Bytes {
+        Bytes(size_of::<Self>())
+    }
+
+    /// The bin of a class.
+    #[inline(always)]
+    pub(crate) fn bin(&self, class: Class) -> &Bin {
+        // SAFETY: a `Class` is below NUM_CLASSES: its constructors check it, and the tables are asserted to hold no other.
+        unsafe { self.bins.get_unchecked(class.index()) }
+    }
+
+    /// Whether it is a stand-in for a thread that has no mcache (yet, or any more).
+    pub(crate) fn is_stand_in(&self) -> bool {
+        ptr::eq(self, &raw const EMPTY) || ptr::eq(self, &raw const EXITED)
+    }
+
+    /// Whether the calling thread's exit hook has run.
+    pub(crate) fn is_exited(&self) -> bool {
+        ptr::eq(self, &raw const EXITED)
+    }
+
+    /// Allocations and frees of one class since the beginning; consistent while the owner goes on.
+    pub(crate) fn class_counts(&self, class: Class) -> (u64, u64) {
+        self.version.read(|| self.bin(class).counts())
+    }
+
+    /// Counts of objects of whole pages since the beginning.
+    pub(crate) fn large_counts(&self) -> Counts {
+        self.version.read(|| self.large_counts.get())
+    }
+
+    /// All counts since the beginning.
+    fn totals(&self) -> Counts {
+        let mut sum = self.large_counts();
+        for class in Class::all() {
+            let (allocs, frees) = self.class_counts(class);
+            sum.add(class.size().0, allocs, frees);
+        }
+        sum
+    }
+
+    /// Counts of the thread that has the mcache now. Owner only.
+    pub(crate) fn thread_counts(&self) -> Counts {
+        if self.is_stand_in() { Counts::default() } else { self.totals().since(self.at_attach.get()) }
+    }
+
+    /// A large span of exactly `n` pages that this thread freed recently.
+    pub(crate) fn take_large(&self, n: Pages) -> Option<Span> {
+        self.large.take(n)
+    }
+
+    /// Keeps a large span for the thread; what has no room goes to the heap. Not for stand-ins.
+    pub(crate) fn keep_large(&self, heap: &Heap, span: Span) {
+        if let Some(other) = self.large.put(span) {
+            heap.free_span(other);
+            self.event(heap);
+        }
+    }
+
+    /// A new large span, from the thread's window of pages when it is short. Owner only, not for stand-ins.
+    pub(crate) fn alloc_span(&self, heap: &Heap, n: Pages, align: Pages) -> Option<Span> {
+        self.event(heap);
+        // SAFETY: the page cache is the owner's, and the call does not come back here.
+        heap.alloc_span(n, None, align, Some(unsafe { &mut *self.pages.get() }))
+    }
+
+    /// Books an object of whole pages. Owner only, not for stand-ins.
+    #[inline]
+    pub(crate) fn count_large(&self, allocated: Option<Bytes>, freed: Option<Bytes>) {
+        self.version.write(|| {
+            if let Some(bytes) = allocated {
+                self.large_counts.allocated(bytes.0 as u64);
+            }
+            if let Some(bytes) = freed {
+                self.large_counts.freed(bytes.0 as u64);
+            }
+        });
+    }
+}

@@ -1,0 +1,212 @@
+//! The slow paths of a bin: refill, flush, growth and idleness.
+//!
+//! A bin starts with room for a few pointers and doubles each time it runs dry, up to a bound in objects and in bytes, and as
+//! long as the thread's budget lasts. A bin that the thread does not allocate from between two looks is emptied and halved. A
+//! thread that only frees does not grow its bins beyond a small batch, so it hoards nothing.
+
+use core::mem::size_of;
+use core::ptr::{self, NonNull};
+
+use super::MCache;
+use super::bin::Bin;
+use crate::base::{Bytes, Class};
+use crate::heap::{Heap, block_size};
+use crate::mcentral::central;
+
+/// Pointers a bin may hold at first.
+const FIRST_CAP: usize = 8;
+/// Pointers a bin may ever hold ...
+const MAX_CAP: usize = 512;
+/// ... and bytes, but always `MIN_MAX_CAP` pointers.
+const MAX_BIN_BYTES: usize = 64 << 10;
+const MIN_MAX_CAP: usize = 4;
+/// Bytes that the bins of one thread may hold together.
+const BUDGET: usize = 2 << 20;
+/// Pointers that a bin may hold in a thread that does not allocate the class.
+const FREE_ONLY_CAP: usize = 64;
+/// Slow paths between two looks at all bins.
+const LOOK_EVERY: u32 = 512;
+
+/// Pointers that a bin of this class may hold at most.
+fn max_cap(class: Class) -> usize {
+    (MAX_BIN_BYTES / class.size().0).clamp(MIN_MAX_CAP, MAX_CAP)
+}
+
+impl MCache {
+    /// Allocates when the bin is empty: refills it by half its capacity. Null when memory is exhausted. Owner only, not for
+    /// stand-ins.
+    #[doc(alias = "refill")]
+    pub(crate) fn alloc_slow(&self, class: Class, heap: &Heap) -> *mut u8 {
+        self.event(heap);
+        let bin = self.bin(class);
+        self.grow(bin, class, heap);
+        let p = self.refill(bin, class, heap);
+        if !p.is_null() {
+            return p;
+        }
+        // Exhausted. What this thread holds in other bins may free a span; others are asked to do the same.
+        self.flush_all(heap);
+        heap.raise_pressure();
+        self.refill(bin, class, heap)
+    }
+
+    fn refill(&self, bin: &Bin, class: Class, heap: &Heap) -> *mut u8 {
+        if bin.cap() == 0 {
+            return self.alloc_direct(class, heap);
+        }
+        let want = (bin.cap() / 2).max(1);
+        let slots = bin.slots(want);
+        // SAFETY: the page cache is the owner's, and nothing below refers to it in another way.
+        let got = central(class).refill(class, heap, slots, Some(unsafe { &mut *self.pages.get() }));
+        if got == 0 {
+            return ptr::null_mut();
+        }
+        slots.copy_within(want - got.., 0);
+        let p = slots[got - 1];
+        self.version.write(|| bin.moved(got - 1, 1, got as isize));
+        p
+    }
+
+    /// Frees when the bin is full: gives the older half back first. Owner only, not for stand-ins.
+    pub(crate) fn free_slow(&self, class: Class, heap: &Heap, p: *mut u8) {
+        self.event(heap);
+        let bin = self.bin(class);
+        if bin.cap() < FREE_ONLY_CAP || bin.is_active(false) {
+            self.grow(bin, class, heap);
+        }
+        if bin.push(p) {
+            return;
+        }
+        if bin.cap() == 0 {
+            return self.free_direct(class, heap, p);
+        }
+        self.flush(bin, class, heap, bin.held().div_ceil(2));
+        let pushed = bin.push(p);
+        debug_assert!(pushed, "a flushed bin has room");
+    }
+
+    /// Gives the `n` oldest pointers of a bin to the central store.
+    fn flush(&self, bin: &Bin, class: Class, heap: &Heap, n: usize) {
+        let held = bin.held();
+        let slots = bin.slots(held);
+        central(class).flush(class, heap, &slots[..n]);
+        slots.copy_within(n.., 0);
+        self.version.write(|| bin.moved(held - n, 0, -(n as isize)));
+    }
+
+    /// Allocates one object past the bin: for threads and bins without an array.
+    pub(super) fn alloc_direct(&self, class: Class, heap: &Heap) -> *mut u8 {
+        let mut one = [ptr::null_mut()];
+        if central(class).refill(class, heap, &mut one, None) == 1 {
+            let bin = self.bin(class);
+            self.version.write(|| bin.moved(bin.held(), 1, 1));
+        }
+        one[0]
+    }
+
+    /// Frees one object past the bin.
+    pub(super) fn free_direct(&self, class: Class, heap: &Heap, p: *mut u8) {
+        central(class).flush_to_spans(class, heap, &[p]);
+        let bin = self.bin(class);
+        self.version.write(|| bin.moved(bin.held(), 0, -1));
+    }
+
+    /// Doubles what a bin may hold, within its bounds and the thread's budget; leaves it as it is when that cannot be.
+    fn grow(&self, bin: &Bin, class: Class, heap: &Heap) {
+        let old = bin.cap();
+        let new = (old * 2).max(FIRST_CAP).min(max_cap(class));
+        let more = (new.saturating_sub(old)) * class.size().0;
+        if more == 0 || (old > 0 && self.capacity.get() + more > BUDGET) {
+            return;
+        }
+        let (_, room) = bin.array();
+        if new <= room || self.replace_array(bin, new, heap) {
+            bin.set_cap(new);
+            self.capacity.set(self.capacity.get() + more);
+        }
+    }
+
+    /// Gives a bin an array of `room` pointers; `false` without memory for it, and then the old one stays.
+    fn replace_array(&self, bin: &Bin, room: usize, heap: &Heap) -> bool {
+        let bytes = Bytes(room * size_of::<*mut u8>());
+        let Some(block) = heap.alloc_metadata(bytes) else { return false };
+        let slots = block.cast::<*mut u8>().as_ptr();
+        let room = block_size(bytes).0 / size_of::<*mut u8>();
+        let held = bin.held();
+        // SAFETY: the block has room for `room` pointers; zeroing it makes all of them initialised.
+        unsafe { slots.write_bytes(0, room) };
+        let (old, old_room) = bin.array();
+        if let Some(old) = NonNull::new(old) {
+            // SAFETY: the old array has `held` pointers, the new one room for them; they are different blocks.
+            unsafe { ptr::copy_nonoverlapping(old.as_ptr(), slots, held) };
+            bin.set_array(slots, room);
+            // SAFETY: the old array was allocated here with this length, and the bin has left it.
+            unsafe { heap.free_metadata(old.cast(), Bytes(old_room * size_of::<*mut u8>())) };
+        } else {
+            bin.set_array(slots, room);
+        }
+        true
+    }
+
+    /// A slow-path event: obeys a call to flush caches, and now and then looks at all bins.
+    pub(super) fn event(&self, heap: &Heap) {
+        if self.pressure.get() != heap.pressure() {
+            self.pressure.set(heap.pressure());
+            self.flush_all(heap);
+        }
+        self.events.set(self.events.get() + 1);
+        if self.events.get() >= LOOK_EVERY {
+            self.events.set(0);
+            self.look(heap);
+        }
+    }
+
+    /// Empties and halves the bins that the thread does not allocate from, and gives back large spans it does not use.
+    fn look(&self, heap: &Heap) {
+        for class in Class::all() {
+            let bin = self.bin(class);
+            if bin.cap() == 0 {
+                continue;
+            }
+            if !bin.is_active(true) {
+                self.flush(bin, class, heap, bin.held());
+                let half = (bin.cap() / 2).max(FIRST_CAP.min(max_cap(class)));
+                let less = (bin.cap() - half.min(bin.cap())) * class.size().0;
+                bin.set_cap(bin.cap().min(half));
+                self.capacity.set(self.capacity.get() - less);
+            }
+            central(class).trim(class, heap, false);
+        }
+        self.drop_large_if_idle(heap);
+    }
+
+    /// Gives the large spans back if none was used since the last call. Anyone.
+    pub(super) fn drop_large_if_idle(&self, heap: &Heap) {
+        if self.large.is_idle() {
+            while let Some(span) = self.large.steal() {
+                heap.free_span(span);
+            }
+        }
+    }
+
+    /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
+    pub(crate) fn flush_all(&self, heap: &Heap) {
+        self.flush_own(heap);
+        Class::all().for_each(|class| central(class).trim(class, heap, true));
+    }
+
+    /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.
+    pub(super) fn flush_own(&self, heap: &Heap) {
+        for class in Class::all() {
+            let bin = self.bin(class);
+            if bin.held() > 0 {
+                self.flush(bin, class, heap, bin.held());
+            }
+        }
+        while let Some(span) = self.large.steal() {
+            heap.free_span(span);
+        }
+        // SAFETY: the page cache is the owner's, and nothing else refers to it now.
+        heap.flush_page_cache(unsafe { &mut *self.pages.get() });
+    }
+}

@@ -1,0 +1,278 @@
+//! One central store of objects per size class. Answers to Go's mcentral.go, with TCMalloc's transfer cache in front.
+//!
+//! Objects travel between threads in batches. A batch that a thread gives back is copied into the **transfer cache**, an array
+//! of pointers, and the next thread that runs dry copies it out again: neither touches a span. Only when the array is full or
+//! empty do objects go to and come from spans. Partial spans are kept in lists by fullness and the fullest serve first, so
+//! that nearly empty spans drain and their pages go back to the heap.
+//!
+//! Invariants: a span with free objects is in the list of its fullness; a full one is in none; a span whose objects have all
+//! come back is in none and belongs to the page heap, or to the thread that is about to give it there.
+#![expect(unsafe_code, reason = "copies batches of pointers in and out of metadata arrays")]
+
+use core::ptr;
+
+use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
+use crate::heap::{Heap, Span, SpanList};
+use crate::page::PageCache;
+use crate::sync::{Mutex, rank};
+#[cfg(feature = "invariants")]
+use crate::throw::check;
+use crate::throw::throw;
+
+/// Lists of partial spans, by quarters of fullness.
+const FULLNESS: usize = 4;
+/// A transfer cache holds at most this many bytes of objects ...
+const TRANSFER_BYTES: usize = 256 << 10;
+/// ... and at most this many objects.
+const TRANSFER_OBJECTS: usize = 1024;
+
+/// The central store of one class; on cache lines of its own.
+#[repr(align(128))]
+pub(crate) struct Central {
+    state: Mutex<State, { rank::CENTRAL }>,
+}
+
+struct State {
+    /// Fullest first.
+    partial: [SpanList; FULLNESS],
+    /// `capacity` pointers in metadata, of which the first `held` are objects; null until the first batch is given back.
+    transfer: *mut *mut u8,
+    held: usize,
+    capacity: usize,
+    /// `held` at its lowest since the last trim: what nobody has needed.
+    idle: usize,
+}
+
+// SAFETY: the pointers are to metadata and to objects that nobody owns; the lock guards them.
+unsafe impl Send for State {}
+
+static CENTRALS: [Central; NUM_CLASSES] = [const { Central::new() }; NUM_CLASSES];
+
+/// The central store of `class`.
+#[inline]
+pub(crate) fn central(class: Class) -> &'static Central {
+    &CENTRALS[class.index()]
+}
+
+/// All locks of this layer, for a fork.
+pub(crate) fn lock_all_for_fork() {
+    CENTRALS.iter().for_each(|c| c.state.lock_for_fork());
+}
+
+/// Gives them back.
+///
+/// # Safety
+/// 1. The thread that forked took them with `lock_all_for_fork`.
+pub(crate) unsafe fn unlock_all_after_fork(in_child: bool) {
+    // SAFETY: passed on unchanged (1).
+    CENTRALS.iter().for_each(|c| unsafe { c.state.unlock_after_fork(in_child) });
+}
+
+/// Which list a span with this many free objects belongs to: 0 = up to a quarter free.
+fn fullness(span: Span) -> usize {
+    (span.nfree() - 1) * FULLNESS / span.nelems()
+}
+
+impl State {
+    /// Moves up to `out.len()` objects from the transfer cache to the end of `out`.
+    fn take_transferred(&mut self, out: &mut [*mut u8]) -> usize {
+        let n = self.held.min(out.len());
+        if n == 0 {
+            return 0;
+        }
+        self.held -= n;
+        self.idle = self.idle.min(self.held);
+        let to = &mut out[..];
+        let at = to.len() - n;
+        // SAFETY: the array has `held` + n objects, and `to` has room for n at `at`; they are different memory.
+        unsafe { ptr::copy_nonoverlapping(self.transfer.add(self.held), to.as_mut_ptr().add(at), n) };
+        n
+    }
+
+    /// Copies as much of the batch into the transfer cache as fits; returns how many.
+    fn give_transferred(&mut self, batch: &[*mut u8]) -> usize {
+        let n = batch.len().min(self.capacity - self.held);
+        if n > 0 {
+            // SAFETY: held + n <= capacity; the batch is not metadata.
+            unsafe { ptr::copy_nonoverlapping(batch.as_ptr(), self.transfer.add(self.held), n) };
+            self.held += n;
+        }
+        n
+    }
+
+    /// Takes objects out of partial spans, fullest first, filling `out` from its end. Returns how many.
+    fn take_from_spans(&mut self, out: &mut [*mut u8]) -> usize {
+        let mut room = out.len();
+        for list in 0..FULLNESS {
+            while room > 0 {
+                let Some(span) = self.partial[list].first() else { break };
+                room -= span.take(&mut out[..room]);
+                self.relist(span, Some(list));
+            }
+        }
+        out.len() - room
+    }
+
+    /// Puts a span into the list that its fullness asks for; `from` is the list it is in.
+    fn relist(&mut self, span: Span, from: Option<usize>) {
+        let to = (span.nfree() > 0).then(|| fullness(span));
+        if to != from {
+            if let Some(from) = from {
+                self.partial[from].remove(span);
+            }
+            if let Some(to) = to {
+                self.partial[to].push(span);
+            }
+        }
+    }
+
+    /// Returns objects to their spans. Spans whose objects have all come back are given to `empty`.
+    fn put_to_spans(&mut self, class: Class, heap: &Heap, batch: &[*mut u8], empty: &mut impl FnMut(Span)) {
+        for &p in batch {
+            let Some(span) = heap.span_of(p) else {
+                throw!("free: pointer was never allocated"; addr = p);
+            };
+            if span.class() != Some(class) {
+                throw!("free: object is not of this size class"; addr = p, class = class.size().0);
+            }
+            let from = span.list().map(usize::from);
+            span.put(p);
+            if span.nfree() == span.nelems() {
+                if let Some(from) = from {
+                    self.partial[from].remove(span);
+                }
+                empty(span);
+            } else {
+                self.relist(span, from);
+            }
+        }
+    }
+}
+
+impl Central {
+    const fn new() -> Self {
+        let partial = [SpanList::new(0), SpanList::new(1), SpanList::new(2), SpanList::new(3)];
+        Self { state: Mutex::new(State { partial, transfer: ptr::null_mut(), held: 0, capacity: 0, idle: 0 }) }
+    }
+
+    /// Fills `out` from its end with objects of `class`, a new span at worst, and returns how many: 0 only when memory is
+    /// exhausted. Objects of one span come in descending order, so that popping from the end gives ascending addresses.
+    #[doc(alias = "cacheSpan")]
+    pub(crate) fn refill(&self, class: Class, heap: &Heap, out: &mut [*mut u8], cache: Option<&mut PageCache>) -> usize {
+        let mut state = self.state.lock();
+        let mut got = state.take_transferred(out);
+        if got == 0 {
+            got = state.take_from_spans(out);
+        }
+        #[cfg(feature = "invariants")]
+        state.check_invariants(class);
+        drop(state);
+        if got > 0 {
+            return got;
+        }
+        heap.tick();
+        let Some(span) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache) else { return 0 };
+        // Nobody else knows the span yet, so it is cut up without the lock.
+        got = span.take(out);
+        if span.nfree() > 0 {
+            self.state.lock().relist(span, None);
+        }
+        got
+    }
+
+    /// Takes a batch of objects back. Ends the process with one line when one of them is not an object of `class` that is
+    /// out, as far as it is noticed here.
+    #[doc(alias = "uncacheSpan")]
+    pub(crate) fn flush(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
+        let mut state = self.state.lock();
+        if state.transfer.is_null() {
+            state.make_transfer(class, heap);
+        }
+        let kept = state.give_transferred(batch);
+        if kept < batch.len() {
+            Self::put_and_free(state, class, heap, &batch[kept..]);
+        }
+    }
+
+    /// Returns objects straight to their spans, past the transfer cache.
+    pub(crate) fn flush_to_spans(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
+        Self::put_and_free(self.state.lock(), class, heap, batch);
+    }
+
+    /// Returns what nobody has needed since the last call to its spans; with `all`, everything.
+    pub(crate) fn trim(&self, class: Class, heap: &Heap, all: bool) {
+        let mut batch = [ptr::null_mut(); 64];
+        let mut left = {
+            let mut state = self.state.lock();
+            let n = if all { state.held } else { state.idle };
+            state.idle = state.held - n;
+            n
+        };
+        while left > 0 {
+            let mut state = self.state.lock();
+            let want = left.min(batch.len());
+            let n = state.take_transferred(&mut batch[..want]);
+            if n == 0 {
+                break;
+            }
+            left -= n;
+            Self::put_and_free(state, class, heap, &batch[want - n..want]);
+        }
+    }
+
+    /// Puts objects into spans under the lock and frees the spans that became empty after giving it back.
+    fn put_and_free(
+        mut state: crate::sync::Guard<'_, State, { rank::CENTRAL }>,
+        class: Class,
+        heap: &Heap,
+        batch: &[*mut u8],
+    ) {
+        // Empty spans are chained through a list of their own: they are in no other.
+        let mut empty = SpanList::new(FULLNESS as u8);
+        let mut any = false;
+        state.put_to_spans(class, heap, batch, &mut |span| {
+            empty.push(span);
+            any = true;
+        });
+        #[cfg(feature = "invariants")]
+        state.check_invariants(class);
+        drop(state);
+        if any {
+            while let Some(span) = empty.first() {
+                empty.remove(span);
+                heap.free_span(span);
+            }
+            heap.tick();
+        }
+    }
+}
+
+impl State {
+    /// Gets the transfer cache its array; without memory for it there is none, and the next batch tries again.
+    fn make_transfer(&mut self, class: Class, heap: &Heap) {
+        let capacity = (TRANSFER_BYTES / class.size().0).min(TRANSFER_OBJECTS);
+        if let Some(block) = heap.alloc_metadata(Bytes(capacity * size_of::<*mut u8>())) {
+            self.transfer = block.cast::<*mut u8>().as_ptr();
+            self.capacity = capacity;
+        }
+    }
+
+    /// Ends the process unless each list holds what it should.
+    #[cfg(feature = "invariants")]
+    fn check_invariants(&self, class: Class) {
+        for (i, list) in self.partial.iter().enumerate() {
+            for span in list.iter().take(64) {
+                check!(span.class() == Some(class); base = span.base());
+                check!(span.nfree() > 0 && span.nfree() < span.nelems(); base = span.base());
+                check!(fullness(span) == i; base = span.base());
+                span.check_invariants();
+            }
+        }
+        check!(self.held <= self.capacity && self.idle <= self.held);
+    }
+}
+
+/// Returns what no thread has needed from the transfer caches since the last call.
+pub(crate) fn trim_idle(heap: &Heap) {
+    Class::all().for_each(|class| central(class).trim(class, heap, false));
+}
