@@ -6,7 +6,7 @@ use core::ptr;
 
 use super::init::{mine, ready};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
-use crate::heap::{Heap, Object, State, heap};
+use crate::heap::{Heap, MAX_HEAP_ALIGN, Object, State, heap};
 use crate::mcache::MCache;
 use crate::throw::throw;
 
@@ -49,7 +49,7 @@ fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, boo
 /// New pages; `true` beside them when they are zero.
 fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, bool)> {
     heap.tick();
-    if n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from() || align >= heap.huge_from() {
+    if n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from() || align > MAX_HEAP_ALIGN {
         return huge(heap, n, align);
     }
     in_heap(heap, mcache, n, align)

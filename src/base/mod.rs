@@ -1,8 +1,12 @@
 //! Units, bit sets, size classes and fast random numbers; no unsafe code.
 
 mod bits;
+#[cfg(test)]
+mod random;
 mod sizeclass;
 mod units;
 
+#[cfg(test)]
+pub(crate) use random::Random;
 pub(crate) use sizeclass::*;
 pub(crate) use units::*;

@@ -24,6 +24,8 @@ use crate::throw::check;
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
 const CACHED_PAGES: usize = 16;
 
+/// The largest alignment in bytes that pages of the heap can have: that of the reservation.
+pub(crate) const MAX_HEAP_ALIGN: usize = 64 << 20;
 /// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
 const HUGE_FROM: usize = 64 << 20;
 

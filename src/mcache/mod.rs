@@ -15,6 +15,8 @@ mod counts;
 mod large;
 mod list;
 mod slow;
+#[cfg(test)]
+mod tests;
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::size_of;

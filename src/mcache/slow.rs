@@ -162,7 +162,7 @@ impl MCache {
     }
 
     /// Empties and halves the bins that the thread does not allocate from, and gives back large spans it does not use.
-    fn look(&self, heap: &Heap) {
+    pub(super) fn look(&self, heap: &Heap) {
         for class in Class::all() {
             let bin = self.bin(class);
             if bin.cap() == 0 {
