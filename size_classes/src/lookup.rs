@@ -7,11 +7,6 @@ use crate::table::{
     SIZE_TO_CLASS8, SIZE_TO_CLASS128, SMALL_SIZE_DIV, SMALL_SIZE_MAX,
 };
 
-// What the allocator builds on.
-const _: () =
-    assert!(MAX_DIRECT_ALIGN >= 128, "up to a cache line pair, rounding the size up gives an aligned class");
-const _: () =
-    assert!(MAX_DIRECT_SIZE >= SMALL_SIZE_MAX, "among small sizes, rounding suffices at every alignment");
 const _: () =
     assert!(CLASS_TO_SIZE[NUM_CLASSES - 1] as usize == MAX_SMALL_SIZE, "the last class ends the small sizes");
 
