@@ -8,5 +8,6 @@ mod units;
 
 #[cfg(test)]
 pub(crate) use random::Random;
+pub(crate) use bits::*;
 pub(crate) use sizeclass::*;
 pub(crate) use units::*;

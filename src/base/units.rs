@@ -47,7 +47,7 @@ impl PageRange {
 impl PageIdx {
     /// The first page at or after this one whose index is a multiple of `align`, a power of two.
     #[inline]
-    pub const fn align_up(self, align: Pages) -> Self {
+    pub(crate) const fn align_up(self, align: Pages) -> Self {
         debug_assert!(align.0.is_power_of_two());
         Self((self.0 + align.0 - 1) & !(align.0 - 1))
     }

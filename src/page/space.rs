@@ -1,0 +1,221 @@
+//! The one stretch of addresses that the heap lives in. Answers to Go's arena hints and sysReserve (malloc.go).
+//!
+//! ```text
+//! base                      next                                    base + pages
+//! | committed arenas        | reserved: no access, not charged      |
+//! ```
+//!
+//! It is reserved once, far larger than memory is, so that the page map is one array and an address is tested with one
+//! comparison; the kernel charges nothing for it. Arenas of 64 MiB become usable from the bottom up and stay so.
+//!
+//! Rejected: Go's search for a new place for each arena: it needs a two-level map.
+#![expect(unsafe_code, reason = "commits parts of its own reservation")]
+
+use core::ptr::NonNull;
+
+use super::OutOfMemory;
+use crate::base::{Bytes, PAGE_SHIFT, PAGE_SIZE, PageIdx, PageRange, Pages};
+use crate::sys::Os;
+
+/// Bytes that become usable at a time (Go's heapArenaBytes), and the alignment of the whole.
+const ARENA: usize = 64 << 20;
+/// Pages of an arena.
+const ARENA_PAGES: usize = ARENA / PAGE_SIZE;
+/// Least that is asked for at first.
+const LEAST_WISH: usize = 64 << 30;
+/// Addresses for each byte of physical memory: room for fragments, for swap and for memory that is added later.
+const PER_PHYSICAL: usize = 4;
+/// Most that makes sense: half of the addresses that x86-64 gives a process.
+const MOST_WISH: usize = 1 << 46;
+
+/// The reservation.
+pub(crate) struct AddressSpace<O: Os> {
+    os: O,
+    base: NonNull<u8>,
+    /// Length: a power of two, at least an arena.
+    bytes: usize,
+    /// First page that is not committed.
+    next: PageIdx,
+}
+
+// SAFETY: the reservation belongs to the process; the pointer is not bound to a thread.
+unsafe impl<O: Os> Send for AddressSpace<O> {}
+
+impl<O: Os> AddressSpace<O> {
+    /// Reserves four times the physical memory and at least 64 GiB, or as much as the kernel grants, down to an arena. When it
+    /// does not grant the wish (a `ulimit -v`), half of what it would grant is left to stacks, libraries and our own tables.
+    /// `None` when it does not even grant an arena.
+    pub(crate) fn reserve(os: O, physical_memory: Bytes) -> Option<Self> {
+        let wish = physical_memory.0.saturating_mul(PER_PHYSICAL).clamp(LEAST_WISH, MOST_WISH).next_power_of_two();
+        if let Some(space) = Self::reserve_exactly(os, wish) {
+            return Some(space);
+        }
+        let mut bytes = wish / 2;
+        while bytes >= ARENA {
+            if let Some(space) = Self::reserve_exactly(os, bytes) {
+                if bytes == ARENA {
+                    return Some(space);
+                }
+                drop(space);
+                // Another thread may take addresses in between; then the loop goes on to smaller ones.
+                if let Some(half) = Self::reserve_exactly(os, bytes / 2) {
+                    return Some(half);
+                }
+            }
+            bytes /= 2;
+        }
+        None
+    }
+
+    fn reserve_exactly(os: O, bytes: usize) -> Option<Self> {
+        let base = os.reserve(bytes, ARENA, c"gort: heap")?;
+        Some(Self { os, base, bytes, next: PageIdx(0) })
+    }
+
+    /// Its first address, exposed: pointers into it may be made from numbers.
+    pub(crate) fn base(&self) -> usize {
+        self.base.as_ptr().expose_provenance()
+    }
+
+    /// Its length.
+    pub(crate) fn pages(&self) -> Pages {
+        Pages(self.bytes >> PAGE_SHIFT)
+    }
+
+    /// Whether an address lies in it.
+    #[inline]
+    pub(crate) fn contains(&self, addr: usize) -> bool {
+        addr.wrapping_sub(self.base.as_ptr().addr()) < self.bytes
+    }
+
+    /// The page that an address lies in; `None` when it is somewhere else.
+    #[inline]
+    pub(crate) fn page_of(&self, addr: usize) -> Option<PageIdx> {
+        self.contains(addr).then(|| PageIdx((addr - self.base.as_ptr().addr()) >> PAGE_SHIFT))
+    }
+
+    /// The first byte of a page of it.
+    #[inline]
+    pub(crate) fn addr_of(&self, page: PageIdx) -> *mut u8 {
+        debug_assert!(page.0 < self.pages().0, "page lies behind the reservation");
+        self.base.as_ptr().wrapping_add(page.0 << PAGE_SHIFT)
+    }
+
+    /// Makes the next arenas readable and writable: as many as at least `n` pages need. Returns what became usable. On `Err`
+    /// nothing changed, and the same call may be made again.
+    pub(crate) fn commit_next_arena(&mut self, n: Pages) -> Result<PageRange, OutOfMemory> {
+        let len = Pages(n.0.max(1).checked_next_multiple_of(ARENA_PAGES).ok_or(OutOfMemory)?);
+        if len > Pages(self.pages().0 - self.next.0) {
+            return Err(OutOfMemory);
+        }
+        // SAFETY: `next` is at most the reservation's end.
+        let at = unsafe { self.base.add(self.next.0 << PAGE_SHIFT) };
+        // SAFETY: the range lies inside our reservation (commit 1), as was just checked.
+        if !unsafe { self.os.commit(at, len.bytes().0) } {
+            return Err(OutOfMemory);
+        }
+        let range = PageRange { start: self.next, len };
+        self.next = range.end();
+        Ok(range)
+    }
+}
+
+/// Gives the addresses back: for a start that was refused half way, and for tests. A heap that stands is never dropped.
+impl<O: Os> Drop for AddressSpace<O> {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `reserve` returned; whoever drops it says that nothing refers to it.
+        unsafe { self.os.unreserve(self.base, self.bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::testing::{FakeOs, PAGE_SIZES};
+
+    const GIB: usize = 1 << 30;
+
+    #[test]
+    fn wish_is_granted_rounded_and_aligned() {
+        for (physical, want) in [(0, 64 * GIB), (16 * GIB, 64 * GIB), (17 * GIB, 128 * GIB), (100 * GIB, 512 * GIB)] {
+            let os = FakeOs::new(4096);
+            let s = AddressSpace::reserve(os, Bytes(physical)).unwrap();
+            assert_eq!((s.pages().bytes(), s.base() % ARENA), (Bytes(want), 0));
+            drop(s);
+            os.assert_all_given_back();
+        }
+        // A machine that reports nonsense must not overflow.
+        let os = FakeOs::new(4096);
+        os.limit(GIB);
+        assert!(AddressSpace::reserve(os, Bytes(usize::MAX)).is_some());
+    }
+
+    #[test]
+    fn under_a_limit_half_is_left_to_others() {
+        for (limit, want) in [
+            (33 * GIB, 16 * GIB),
+            (3 * GIB, GIB),
+            (GIB, GIB / 2),
+            (128 << 20, ARENA),
+            (127 << 20, ARENA),
+            (64 << 20, ARENA),
+        ] {
+            let os = FakeOs::new(4096);
+            os.limit(limit);
+            let s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            assert_eq!(s.pages().bytes(), Bytes(want), "limit {limit}");
+            assert_eq!(os.reserved(), want, "what was given up is given back");
+        }
+        let os = FakeOs::new(4096);
+        os.limit((64 << 20) - 1);
+        assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
+        os.assert_all_given_back();
+    }
+
+    #[test]
+    fn each_refused_call_leaves_a_smaller_space_or_none() {
+        for refused in 0..12 {
+            let os = FakeOs::new(4096);
+            os.limit(2 * GIB);
+            os.refuse(refused, 1);
+            let s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            assert!(s.pages().bytes().0 >= GIB / 4);
+            drop(s);
+            os.refuse(0, usize::MAX);
+            assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
+            os.assert_all_given_back();
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "touches the committed memory")]
+    fn arenas_come_in_order_until_the_end() {
+        for page in PAGE_SIZES {
+            let os = FakeOs::new(page);
+            os.limit(512 << 20);
+            let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            assert_eq!(s.pages(), Pages(4 * ARENA_PAGES));
+            os.refuse(0, 1);
+            assert_eq!(s.commit_next_arena(Pages(1)), Err(OutOfMemory));
+            let first = s.commit_next_arena(Pages(1)).unwrap();
+            assert_eq!(first, PageRange { start: PageIdx(0), len: Pages(ARENA_PAGES) });
+            let second = s.commit_next_arena(Pages(ARENA_PAGES + 1)).unwrap();
+            assert_eq!(second, PageRange { start: first.end(), len: Pages(2 * ARENA_PAGES) });
+            assert_eq!(s.commit_next_arena(Pages(ARENA_PAGES + 1)), Err(OutOfMemory));
+            assert_eq!(s.commit_next_arena(Pages(usize::MAX)), Err(OutOfMemory));
+            assert_eq!(s.commit_next_arena(Pages(0)).unwrap().start, second.end());
+            assert_eq!(s.commit_next_arena(Pages(1)), Err(OutOfMemory));
+            for i in [0, 1, ARENA_PAGES, 4 * ARENA_PAGES - 1] {
+                let p = s.addr_of(PageIdx(i));
+                assert_eq!(s.page_of(p.addr()), Some(PageIdx(i)));
+                assert_eq!(s.page_of(p.addr() + PAGE_SIZE - 1), Some(PageIdx(i)));
+                // SAFETY: the page was committed above and nobody else uses it.
+                let before = unsafe { p.replace(1) };
+                assert_eq!(before, 0);
+            }
+            assert_eq!(s.page_of(s.base() - 1), None);
+            assert_eq!(s.page_of(s.base() + (256 << 20)), None);
+            assert!(!s.contains(0));
+        }
+    }
+}
