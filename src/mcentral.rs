@@ -82,10 +82,10 @@ impl State {
         }
         self.held -= n;
         self.idle = self.idle.min(self.held);
-        let to = &mut out[..];
-        let at = to.len() - n;
-        // SAFETY: the array has `held` + n objects, and `to` has room for n at `at`; they are different memory.
-        unsafe { ptr::copy_nonoverlapping(self.transfer.add(self.held), to.as_mut_ptr().add(at), n) };
+        let at = out.len() - n;
+        let to = out[at..].as_mut_ptr();
+        // SAFETY: the array has `held` + n objects, and `to` has room for n; they are different memory.
+        unsafe { ptr::copy_nonoverlapping(self.transfer.wrapping_add(self.held), to, n) };
         n
     }
 
@@ -94,7 +94,7 @@ impl State {
         let n = batch.len().min(self.capacity - self.held);
         if n > 0 {
             // SAFETY: held + n <= capacity; the batch is not metadata.
-            unsafe { ptr::copy_nonoverlapping(batch.as_ptr(), self.transfer.add(self.held), n) };
+            unsafe { ptr::copy_nonoverlapping(batch.as_ptr(), self.transfer.wrapping_add(self.held), n) };
             self.held += n;
         }
         n
@@ -152,13 +152,21 @@ impl State {
 impl Central {
     const fn new() -> Self {
         let partial = [SpanList::new(0), SpanList::new(1), SpanList::new(2), SpanList::new(3)];
-        Self { state: Mutex::new(State { partial, transfer: ptr::null_mut(), held: 0, capacity: 0, idle: 0 }) }
+        Self {
+            state: Mutex::new(State { partial, transfer: ptr::null_mut(), held: 0, capacity: 0, idle: 0 }),
+        }
     }
 
     /// Fills `out` from its end with objects of `class`, a new span at worst, and returns how many: 0 only when memory is
     /// exhausted. Objects of one span come in descending order, so that popping from the end gives ascending addresses.
     #[doc(alias = "cacheSpan")]
-    pub(crate) fn refill(&self, class: Class, heap: &Heap, out: &mut [*mut u8], cache: Option<&mut PageCache>) -> usize {
+    pub(crate) fn refill(
+        &self,
+        class: Class,
+        heap: &Heap,
+        out: &mut [*mut u8],
+        cache: Option<&mut PageCache>,
+    ) -> usize {
         let mut state = self.state.lock();
         let mut got = state.take_transferred(out);
         if got == 0 {
@@ -338,9 +346,14 @@ mod tests {
                 central.state.lock().check_invariants(class);
                 // The slow twin: every object of a span that is still one is out, transferred or free.
                 spans.retain(|&base| {
-                    heap.span_of(ptr::without_provenance(base)).is_some_and(|s| s.base() == base && s.class() == Some(class))
+                    heap.span_of(ptr::without_provenance(base))
+                        .is_some_and(|s| s.base() == base && s.class() == Some(class))
                 });
-                assert_eq!(out.len() + central.free_objects(), spans.len() * class.objects(), "objects are lost or made up");
+                assert_eq!(
+                    out.len() + central.free_objects(),
+                    spans.len() * class.objects(),
+                    "objects are lost or made up"
+                );
             }
             let rest: Vec<*mut u8> = out.iter().map(|&p| ptr::with_exposed_provenance_mut(p)).collect();
             central.flush_to_spans(class, heap, &rest);

@@ -22,12 +22,14 @@ impl Line {
     pub(crate) fn write_to_stderr(mut self) {
         let end = self.len.min(self.buf.len() - 1);
         self.buf[end] = b'\n';
+        // SAFETY: no preconditions.
+        let errno = unsafe { libc::__errno_location() };
         // SAFETY: errno's address is valid for the calling thread.
-        let saved = unsafe { *libc::__errno_location() };
+        let saved = unsafe { *errno };
         // SAFETY: the buffer is valid for end + 1 bytes. An error is ignored: there is nowhere to report it.
         let _ = unsafe { libc::write(2, self.buf.as_ptr().cast(), end + 1) };
         // SAFETY: as above.
-        unsafe { *libc::__errno_location() = saved };
+        unsafe { *errno = saved };
     }
 }
 

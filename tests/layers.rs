@@ -62,7 +62,13 @@ fn crate_paths(code: &str) -> Vec<String> {
 }
 
 /// What is wrong with one file's names.
-fn violations(layers: &[String], layer: &str, file: &str, text: &str, is_folder: impl Fn(&str) -> bool) -> Vec<String> {
+fn violations(
+    layers: &[String],
+    layer: &str,
+    file: &str,
+    text: &str,
+    is_folder: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let rank = |name: &str| layers.iter().position(|l| l == name);
     let own = rank(layer).unwrap_or_else(|| panic!("{file}: {layer} is not a layer of lib.rs"));
     let mut out = vec![];
@@ -78,7 +84,8 @@ fn violations(layers: &[String], layer: &str, file: &str, text: &str, is_folder:
         if other != own && is_folder(target) {
             let inner = parts.next().unwrap_or_default();
             let deeper = parts.next().is_some();
-            if deeper && inner.chars().next().is_some_and(char::is_lowercase) && !public_module(target, inner) {
+            if deeper && inner.chars().next().is_some_and(char::is_lowercase) && !public_module(target, inner)
+            {
                 out.push(format!("{file}: names the inside of {target}: crate::{path}"));
             }
         }
@@ -107,7 +114,9 @@ fn every_module_names_only_modules_below_it() {
             continue;
         }
         let text = fs::read_to_string(&path).expect("source is readable");
-        wrong.extend(violations(&layers, &layer, &relative.display().to_string(), &text, |l| src.join(l).is_dir()));
+        wrong.extend(violations(&layers, &layer, &relative.display().to_string(), &text, |l| {
+            src.join(l).is_dir()
+        }));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
@@ -136,6 +145,9 @@ fn the_allocators_own_graph_keeps_rustix_without_std() {
     let tree = String::from_utf8_lossy(&out.stdout);
     assert!(tree.contains("rustix feature \"mm\""), "{tree}");
     for feature in ["std", "alloc", "default"] {
-        assert!(!tree.contains(&format!("rustix feature \"{feature}\"")), "rustix's {feature} is on:\n{tree}");
+        assert!(
+            !tree.contains(&format!("rustix feature \"{feature}\"")),
+            "rustix's {feature} is on:\n{tree}"
+        );
     }
 }

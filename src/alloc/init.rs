@@ -103,7 +103,9 @@ pub(super) fn want_background() {
 }
 
 fn start_background(_: &Heap) {
-    if BACKGROUND.load(Relaxed) == WANTED && BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok() {
+    if BACKGROUND.load(Relaxed) == WANTED
+        && BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok()
+    {
         // Refused: the heap goes on without, as if the option had not been given.
         let _ = sys::thread::spawn(background);
     }

@@ -23,7 +23,9 @@ fn count(mcache: Option<&MCache>, allocated: Option<Bytes>, freed: Option<Bytes>
 pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     let (Some(n), Some(heap)) = (large_pages(Bytes(layout.size())), ready()) else { return ptr::null_mut() };
     let mcache = mine(heap);
-    let Some((p, is_zero)) = warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align())) else {
+    let Some((p, is_zero)) =
+        warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align()))
+    else {
         return ptr::null_mut();
     };
     count(mcache, Some(n.bytes()), None);

@@ -47,7 +47,11 @@ pub(super) fn apply(heap: &Heap) {
             Some(Limit::Bytes(bytes)) => {
                 heap.set_memory_limit(bytes);
             }
-            None => bad("GOMEMLIMIT", value, "a number of bytes with an optional suffix B, KiB, MiB, GiB or TiB; \"off\"; or \"auto\""),
+            None => bad(
+                "GOMEMLIMIT",
+                value,
+                "a number of bytes with an optional suffix B, KiB, MiB, GiB or TiB; \"off\"; or \"auto\"",
+            ),
         }
     }
     if let Some(list) = sys::env(c"GODEBUG") {
@@ -70,7 +74,11 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
         },
         b"hugemin" => match parse_bytes(value) {
             Some(bytes) if bytes > crate::base::MAX_SMALL_SIZE => heap.set_huge_from(bytes),
-            _ => bad("GODEBUG", item, "hugemin=BYTES above 32KiB, with an optional suffix B, KiB, MiB, GiB or TiB"),
+            _ => bad(
+                "GODEBUG",
+                item,
+                "hugemin=BYTES above 32KiB, with an optional suffix B, KiB, MiB, GiB or TiB",
+            ),
         },
         _ => {}
     }

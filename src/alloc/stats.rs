@@ -113,7 +113,10 @@ pub fn stats() -> MemStats {
         huge_inuse: bytes(|s| s.huge.0),
         mcache_inuse: (mcaches * MCache::bytes().0) as u64,
         other_sys: bytes(|s| s.metadata.0),
-        memory_limit: heap.map(crate::heap::Heap::memory_limit).filter(|&l| l != usize::MAX).map_or(u64::MAX, |l| l as u64),
+        memory_limit: heap
+            .map(crate::heap::Heap::memory_limit)
+            .filter(|&l| l != usize::MAX)
+            .map_or(u64::MAX, |l| l as u64),
         by_size,
     }
 }
@@ -172,5 +175,6 @@ pub fn free_os_memory() -> u64 {
 /// Source: Go's `debug.SetMemoryLimit`.
 pub fn set_memory_limit(bytes: u64) -> u64 {
     let to = |n: usize| if n == usize::MAX { u64::MAX } else { n as u64 };
-    super::init::ready().map_or(u64::MAX, |heap| to(heap.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX))))
+    super::init::ready()
+        .map_or(u64::MAX, |heap| to(heap.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX))))
 }

@@ -40,7 +40,8 @@ mod tests {
             x ^= x >> 7;
             x ^= x << 17;
             // Sparse, even and dense words, and words of a few long runs.
-            let runs = ones(x as u32 % 64, (x >> 8) as u32 % 65) | ones((x >> 16) as u32 % 64, (x >> 24) as u32 % 40);
+            let runs = ones(x as u32 % 64, (x >> 8) as u32 % 65)
+                | ones((x >> 16) as u32 % 64, (x >> 24) as u32 % 40);
             let word = [x & x.rotate_left(9), x, x | x.rotate_left(21), runs, !runs, u64::MAX, 0][i % 7];
             for len in 1..=64 {
                 assert_eq!(first_run(word, len), first_run_slow(word, len), "{word:#x} {len}");

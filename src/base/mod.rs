@@ -6,8 +6,8 @@ mod random;
 mod sizeclass;
 mod units;
 
+pub(crate) use bits::*;
 #[cfg(test)]
 pub(crate) use random::Random;
-pub(crate) use bits::*;
 pub(crate) use sizeclass::*;
 pub(crate) use units::*;

@@ -91,7 +91,11 @@ fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
     if size > MAX_SMALL_SIZE || align > PAGE_SIZE {
         return None;
     }
-    let mut c = if size == 0 { 1 } else { table::SIZE_TO_CLASS128[(size.max(FINE_LIMIT) - FINE_LIMIT).div_ceil(128)] as usize };
+    let mut c = if size == 0 {
+        1
+    } else {
+        table::SIZE_TO_CLASS128[(size.max(FINE_LIMIT) - FINE_LIMIT).div_ceil(128)] as usize
+    };
     // Alignments above the class's own move on to the next class that has it.
     while c < NUM_CLASSES && table::CLASS_TO_SIZE[c] as usize & (align - 1) != 0 {
         c += 1;
@@ -116,7 +120,7 @@ const fn padding_suffices() -> bool {
     while align <= FINE_LIMIT {
         let mut size = align;
         while size <= FINE_LIMIT - 8 {
-            if table::CLASS_TO_SIZE[table::SIZE_TO_CLASS8[size.div_ceil(8)] as usize] as usize % align != 0 {
+            if !(table::CLASS_TO_SIZE[FINE[size.div_ceil(8)] as usize] as usize).is_multiple_of(align) {
                 return false;
             }
             size += align;

@@ -4,8 +4,11 @@
 //! megabyte, and both are small beside the `mmap` that goes with them. A hash table was rejected: it needs rehashing, which
 //! needs memory at a bad moment, and gains nothing at the at most 65,530 mappings that Linux grants by default.
 
+#![expect(unsafe_code, reason = "promises that zeros are an entry")]
+
+#[cfg(any(test, feature = "invariants"))]
 use crate::base::Bytes;
-use crate::page::Table;
+use crate::page::{Table, Zeroable};
 use crate::sys::Os;
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
@@ -22,6 +25,9 @@ pub(crate) struct Huge {
     /// Length of its mapping.
     pub(crate) bytes: usize,
 }
+
+// SAFETY: two numbers, nothing to drop.
+unsafe impl Zeroable for Huge {}
 
 /// The objects, sorted by address. Lives behind the lock of rank HUGE.
 pub(crate) struct HugeTable<O: Os> {
@@ -75,11 +81,6 @@ impl<O: Os> HugeTable<O> {
     #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn bytes(&self) -> Bytes {
         Bytes(self.live().iter().map(|h| h.bytes).sum())
-    }
-
-    /// Bytes that the table itself has committed.
-    pub(crate) fn committed(&self) -> Bytes {
-        Bytes(self.entries.committed_bytes().0)
     }
 
     /// Ends the process unless the objects are sorted and disjoint.

@@ -44,7 +44,8 @@ impl Heap {
             return self.huge.lock().find(p.addr()).map(Object::Huge);
         }
         let span = self.span_of(p)?;
-        (span.class().is_none() && span.base() == p.addr() && span.is(State::InUse)).then_some(Object::Large(span))
+        (span.class().is_none() && span.base() == p.addr() && span.is(State::InUse))
+            .then_some(Object::Large(span))
     }
 
     /// A new huge object, zero; `None` when the OS refuses.

@@ -108,6 +108,18 @@ impl<O: Os> Meta<O> {
     }
 }
 
+/// Gives the addresses back: for a start that was refused half way, and for tests. A heap that stands is never dropped.
+impl<O: Os> Drop for Meta<O> {
+    fn drop(&mut self) {
+        let bytes = self.end as usize - self.start as usize + 2 * GUARD;
+        // SAFETY: the lower guard is part of the reservation.
+        if let Some(base) = NonNull::new(unsafe { self.start.sub(GUARD) }) {
+            // SAFETY: exactly what `reserve` returned; whoever drops the arena says that nothing refers to it.
+            unsafe { self.os.unreserve(base, bytes) };
+        }
+    }
+}
+
 /// The list that serves blocks of `bytes`.
 fn list_of(bytes: Bytes) -> usize {
     let lines = bytes.0.div_ceil(LINE).max(1);

@@ -19,6 +19,7 @@ use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageCache, PageMap};
 use crate::sync::{Mutex, Once, rank};
 use crate::sys::{self, Linux, Os};
+#[cfg(feature = "invariants")]
 use crate::throw::check;
 
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
@@ -78,7 +79,7 @@ static ONCE: Once = Once::new();
 #[inline(always)]
 pub(crate) fn heap() -> Option<&'static Heap> {
     // SAFETY: `is_done` says that it was written, and it is never written again.
-    ONCE.is_done().then(|| unsafe { (*HEAP.0.get()).assume_init_ref() })
+    ONCE.is_done().then(|| unsafe { &*HEAP.0.get().cast::<Heap>() })
 }
 
 /// Builds the heap if it does not stand yet; `configure` sets it up before any other thread sees it. `Some(true)` for the
@@ -88,7 +89,7 @@ pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<bool> {
         let heap = Heap::new(Linux)?;
         configure(&heap);
         // SAFETY: `Once` lets one thread in, and nobody reads before it is done.
-        unsafe { (*HEAP.0.get()).write(heap) };
+        unsafe { HEAP.0.get().cast::<Heap>().write(heap) };
         Some(())
     });
     ONCE.is_done().then_some(won.is_some())
@@ -145,7 +146,13 @@ impl Heap {
 
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
     /// page cache when one is given and the span is short. `None` when memory is exhausted.
-    pub(crate) fn alloc_span(&self, n: Pages, class: Option<Class>, align: Pages, cache: Option<&mut PageCache>) -> Option<Span> {
+    pub(crate) fn alloc_span(
+        &self,
+        n: Pages,
+        class: Option<Class>,
+        align: Pages,
+        cache: Option<&mut PageCache>,
+    ) -> Option<Span> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
         let block = self.alloc_metadata(metadata)?;
         let Some((start, scavenged)) = self.alloc_pages(n, align, cache) else {
@@ -203,6 +210,7 @@ impl Heap {
         *pending = None;
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
+        self.tables_committed.store(self.map.committed_bytes().0 + alloc.committed_bytes().0, Relaxed);
         Some(())
     }
 
@@ -307,7 +315,10 @@ impl Heap {
         while done.0 < want.0 {
             let ask = Pages(step.0.min(want.0 - done.0));
             let Some(range) = self.pages.lock().alloc.take_for_scavenge(ask, force) else { break };
-            let Some(at) = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start))) else { break };
+            let Some(at) = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)))
+            else {
+                break;
+            };
             // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
             let ok = unsafe { Linux.release(at, range.len.bytes().0) };
             let mut pages = self.pages.lock();
@@ -364,7 +375,7 @@ impl Heap {
     }
 
     /// Ends the process unless the page allocator and the counters agree. Slow: walks all summaries.
-    #[cfg(any(test, feature = "invariants"))]
+    #[cfg(feature = "invariants")]
     pub(crate) fn check_invariants(&self) {
         let pages = self.pages.lock();
         pages.alloc.check_invariants();
@@ -372,6 +383,7 @@ impl Heap {
         drop(pages);
         let huge = self.huge.lock();
         huge.check_invariants();
+        check!(huge.bytes().0 == self.huge_bytes.load(Relaxed));
     }
 }
 

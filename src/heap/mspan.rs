@@ -55,7 +55,8 @@ struct Header {
     bits: [Cell<u64>; 3],
 }
 
-const _: () = assert!(size_of::<Header>() == 64, "a span of up to 192 objects has one cache line of metadata");
+const _: () =
+    assert!(size_of::<Header>() == 64, "a span of up to 192 objects has one cache line of metadata");
 
 /// A handle on a span's header. Copying it copies no rights: see the module's head for who may touch what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +76,13 @@ impl Span {
     ///
     /// # Safety
     /// 1. `block` is an unused metadata block of at least `metadata_bytes(nelems)`.
-    pub(crate) unsafe fn init(block: NonNull<u8>, base: usize, npages: Pages, class: Option<Class>, dirty: bool) -> Self {
+    pub(crate) unsafe fn init(
+        block: NonNull<u8>,
+        base: usize,
+        npages: Pages,
+        class: Option<Class>,
+        dirty: bool,
+    ) -> Self {
         let nelems = class.map_or(0, Class::objects);
         let header = block.cast::<Header>();
         // SAFETY: the block is large enough, aligned to a line, and ours (1).
@@ -225,7 +232,9 @@ impl Span {
     /// Takes one object back. Ends the process with one line when `p` is not the start of an object of this span, or when
     /// that object is free already.
     pub(crate) fn put(self, p: *mut u8) {
-        let Some(class) = self.class() else { throw!("free: object of a small class in a large span"; addr = p) };
+        let Some(class) = self.class() else {
+            throw!("free: object of a small class in a large span"; addr = p)
+        };
         let offset = p.addr() - self.base();
         let object = class.object_at(Bytes(offset));
         if object * class.size().0 != offset || object >= self.nelems() {

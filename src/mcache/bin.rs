@@ -62,7 +62,7 @@ impl Bin {
             return None;
         }
         // SAFETY: held pointers are in the array, and only this thread writes it.
-        let p = unsafe { *self.slots.get().add(held - 1) };
+        let p = unsafe { *self.slots.get().wrapping_add(held - 1) };
         self.hdr.store(hdr.wrapping_add(ALLOCATION - 1), Relaxed);
         Some(p)
     }
@@ -76,7 +76,7 @@ impl Bin {
             return false;
         }
         // SAFETY: held < cap <= room, and only this thread writes the array.
-        unsafe { *self.slots.get().add(hdr as u16 as usize) = p };
+        unsafe { *self.slots.get().wrapping_add(hdr as u16 as usize) = p };
         self.hdr.store(hdr + 1, Relaxed);
         true
     }

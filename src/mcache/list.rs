@@ -112,7 +112,10 @@ impl MCache {
     }
 
     /// Books an object of whole pages for a thread without an mcache.
-    pub(crate) fn count_large_shared(allocated: Option<crate::base::Bytes>, freed: Option<crate::base::Bytes>) {
+    pub(crate) fn count_large_shared(
+        allocated: Option<crate::base::Bytes>,
+        freed: Option<crate::base::Bytes>,
+    ) {
         Self::shared(|m| m.count_large(allocated, freed));
     }
 }

@@ -8,7 +8,10 @@
 //!
 //! An mcache is never freed. A thread that exits leaves it, emptied, to the next one, counters and all: totals over all
 //! mcaches are the process's totals, and nothing is lost or counted twice.
-#![expect(unsafe_code, reason = "turns the thread-local word into a reference, and makes mcaches in metadata memory")]
+#![expect(
+    unsafe_code,
+    reason = "turns the thread-local word into a reference, and makes mcaches in metadata memory"
+)]
 
 mod bin;
 mod counts;
@@ -31,7 +34,9 @@ use bin::Bin;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
 use large::LargeCache;
-pub(crate) use list::{attach, close_versions_in_child, detach, each_mcache, lock_for_fork, retire_idle, unlock_after_fork};
+pub(crate) use list::{
+    attach, close_versions_in_child, detach, each_mcache, lock_for_fork, retire_idle, unlock_after_fork,
+};
 
 /// A thread's cache. Zero bins and null pointers make an empty one.
 #[repr(C, align(64))]

@@ -41,8 +41,11 @@ fn random_programs_match_a_twin_that_counts_by_hand() {
     for case in 0..12 {
         let mut random = Random::from_env("mcache", case);
         let m = Box::leak(Box::new(MCache::new()));
-        let mut twin =
-            Twin { live: [const { Vec::new() }; NUM_CLASSES], all: BTreeSet::new(), counts: [(0, 0); NUM_CLASSES] };
+        let mut twin = Twin {
+            live: [const { Vec::new() }; NUM_CLASSES],
+            all: BTreeSet::new(),
+            counts: [(0, 0); NUM_CLASSES],
+        };
         let classes: Vec<_> = Class::all().filter(|_| random.below(4) == 0).collect();
         for _ in 0..3_000 {
             let class = classes[random.below(classes.len())];

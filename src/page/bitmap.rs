@@ -72,7 +72,9 @@ impl PallocBits {
     #[inline]
     pub(super) fn count(&self, i: usize, n: usize) -> usize {
         // Most words are all of one kind, and counting without a popcnt instruction is a dozen steps.
-        words(i, n).map(|(w, mask)| if self.0[w] & mask == 0 { 0 } else { (self.0[w] & mask).count_ones() as usize }).sum()
+        words(i, n)
+            .map(|(w, mask)| if self.0[w] & mask == 0 { 0 } else { (self.0[w] & mask).count_ones() as usize })
+            .sum()
     }
 
     /// Whether any of the `n` bits from `i` on is set.
@@ -247,7 +249,8 @@ mod tests {
             }
             3 => {
                 for w in &mut b.0 {
-                    *w = [0, u64::MAX, rng.next(), u64::MAX << (rng.below(64)), u64::MAX >> rng.below(64)][rng.below(5)];
+                    *w = [0, u64::MAX, rng.next(), u64::MAX << (rng.below(64)), u64::MAX >> rng.below(64)]
+                        [rng.below(5)];
                 }
             }
             _ => {}

@@ -36,11 +36,6 @@ impl PageCache {
         self.free == 0
     }
 
-    /// Pages that it holds.
-    pub(crate) fn free_pages(&self) -> Pages {
-        Pages(self.free.count_ones() as usize)
-    }
-
     /// The lowest `n` pages in a row, and how many of them were scavenged. `None` when there are none, or `n` is no length of a
     /// run in a window.
     #[inline]
@@ -59,10 +54,17 @@ impl PageCache {
 
 #[cfg(test)]
 impl PageCache {
+    /// How many pages it holds.
+    pub(super) fn free_pages(&self) -> Pages {
+        Pages(self.free.count_ones() as usize)
+    }
+
     /// The pages it holds, and which of them are scavenged.
     pub(super) fn held(&self) -> impl Iterator<Item = (PageIdx, bool)> + use<> {
         let (base, free, scavenged) = (self.base, self.free, self.scavenged);
-        (0..WINDOW).filter(move |i| free >> i & 1 == 1).map(move |i| (base + Pages(i), scavenged >> i & 1 == 1))
+        (0..WINDOW)
+            .filter(move |i| free >> i & 1 == 1)
+            .map(move |i| (base + Pages(i), scavenged >> i & 1 == 1))
     }
 }
 
@@ -117,7 +119,8 @@ mod tests {
     fn alloc_matches_slow_twin() {
         let mut rng = Random::from_env("alloc_matches_slow_twin", 21);
         for _ in 0..3_000 {
-            let free = [rng.next(), rng.next() | rng.next() | rng.next(), u64::MAX, rng.next() & rng.next()][rng.below(4)];
+            let free = [rng.next(), rng.next() | rng.next() | rng.next(), u64::MAX, rng.next() & rng.next()]
+                [rng.below(4)];
             let mut c = PageCache { base: PageIdx(640), free, scavenged: free & rng.next() };
             while !c.is_empty() {
                 let n = if rng.one_in(8) { rng.below(70) } else { rng.size(16) };

@@ -162,11 +162,13 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// Free pages, those that page caches hold not counted.
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn free_pages(&self) -> Pages {
         self.free
     }
 
     /// Free pages that have frames: what scavenging could give back.
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn free_unscavenged(&self) -> Pages {
         self.free - self.free_scavenged
     }
@@ -178,7 +180,8 @@ impl<O: Os> PageAlloc<O> {
 
     /// Bytes of the tables that can be read and written.
     pub(crate) fn committed_bytes(&self) -> Bytes {
-        let tables = [self.chunks.committed_bytes(), self.sums.committed_bytes(), self.index.committed_bytes()];
+        let tables =
+            [self.chunks.committed_bytes(), self.sums.committed_bytes(), self.index.committed_bytes()];
         Bytes(tables.iter().map(|b| b.0).sum())
     }
 
@@ -346,7 +349,8 @@ impl<O: Os> PageAlloc<O> {
                 check!(c * CHUNK_PAGES + i >= self.search.0; chunk = c; page = i; search = self.search);
             }
         }
-        check!(self.free.0 == free && self.free_scavenged.0 == scavenged; free = self.free; scavenged = self.free_scavenged);
+        check!(self.free_pages().0 == free; is = self.free; want = free);
+        check!(self.free_unscavenged().0 == free - scavenged; is = self.free_scavenged; want = scavenged);
         check!(self.search <= self.end; search = self.search; end = self.end);
         self.sums.check_invariants(|c| self.chunks.at(c).alloc.summarize());
     }

@@ -33,7 +33,7 @@ const LEAF: usize = LEVELS - 1;
 const FAN_OUT: usize = 8;
 /// Bits of a length below the root's 2^21 pages.
 const LENGTH_BITS: u32 = 21;
-const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+const LENGTH_MASK: usize = (1 << LENGTH_BITS) - 1;
 /// The one value whose lengths need a bit more: a root entry that is entirely free.
 const ROOT_FREE: u64 = 1 << 63;
 
@@ -42,7 +42,8 @@ const fn pages_at(level: usize) -> usize {
     CHUNK_PAGES << (3 * (LEAF - level))
 }
 
-const _: () = assert!(pages_at(0) == 1 << LENGTH_BITS, "a root entry's lengths need one bit more than the others'");
+const _: () =
+    assert!(pages_at(0) == 1 << LENGTH_BITS, "a root entry's lengths need one bit more than the others'");
 
 /// Lengths of the first, the longest and the last free run of a stretch of pages, in one word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Sum {
 
     #[inline]
     const fn field(self, i: u32) -> usize {
-        if self.0 == ROOT_FREE { pages_at(0) } else { (self.0 >> (i * LENGTH_BITS) & LENGTH_MASK) as usize }
+        if self.0 == ROOT_FREE { pages_at(0) } else { (self.0 >> (i * LENGTH_BITS)) as usize & LENGTH_MASK }
     }
 
     /// Free pages at the start.
@@ -97,23 +98,24 @@ impl Sum {
         self.field(2)
     }
 
-    /// The summary of eight stretches of `pages` each, one behind the other.
+    /// The summary of eight stretches of `pages` each, one behind the other, none of them at the root's level.
+    ///
+    /// Without branches on what is free: that is as good as random, and a level is merged for every page that is taken.
     #[doc(alias = "mergeSummaries")]
-    fn merge(children: &[Self], pages: usize) -> Self {
+    fn merge(children: &[Self; FAN_OUT], pages: usize) -> Self {
         let (mut start, mut max, mut run) = (0, 0, 0);
-        let mut leading = true;
-        for &c in children {
-            if c == Self::NONE {
-                leading = false;
-                run = 0;
-                continue;
-            }
-            if leading {
-                start += c.start();
-                leading = c.start() == pages;
-            }
-            max = max.max(run + c.start()).max(c.max());
-            run = if c.end() == pages { run + pages } else { c.end() };
+        // All ones while everything so far is free, else zero.
+        let mut leading = usize::MAX;
+        for c in children {
+            debug_assert!(c.0 != ROOT_FREE);
+            let word = c.0 as usize;
+            let (s, m, e) =
+                (word & LENGTH_MASK, word >> LENGTH_BITS & LENGTH_MASK, word >> (2 * LENGTH_BITS) & LENGTH_MASK);
+            let all = ((s == pages) as usize).wrapping_neg();
+            start += s & leading;
+            leading &= all;
+            max = max.max(run + s).max(m);
+            run = (run & all) + e;
         }
         Self::new(start, max, run)
     }
@@ -260,7 +262,7 @@ impl<O: Os> Summaries<O> {
     /// What entry `i` of `level` must be.
     fn merged(&self, level: usize, i: usize) -> Sum {
         let at = self.first[level + 1] + i * FAN_OUT;
-        let Some(children) = self.entries.get(at..at + FAN_OUT) else {
+        let Some(children) = self.entries.get(at..).and_then(<[Sum]>::first_chunk) else {
             throw!("page: summary has no children"; level = level, index = i)
         };
         Sum::merge(children, pages_at(level + 1))
@@ -274,7 +276,11 @@ impl<O: Os> Summaries<O> {
         let mut i = c;
         for level in (0..LEVELS).rev() {
             // Nothing behind the last usable chunk is free, so the root's entries end there.
-            let end = if level == 0 { self.chunks.div_ceil(pages_at(0) / CHUNK_PAGES) } else { (i / FAN_OUT + 1) * FAN_OUT };
+            let end = if level == 0 {
+                self.chunks.div_ceil(pages_at(0) / CHUNK_PAGES)
+            } else {
+                (i / FAN_OUT + 1) * FAN_OUT
+            };
             for j in i + 1..end {
                 match s.step(self.get(level, j), j * pages_at(level), pages_at(level)) {
                     Step::Next => {}
@@ -376,8 +382,14 @@ mod tests {
 
     #[test]
     fn packing_keeps_the_lengths() {
-        for (a, m, e) in [(0, 0, 0), (1, 2, 1), (0, 5, 5), (512, 512, 512), (1 << 20, (1 << 21) - 1, 9), (1 << 21, 1 << 21, 1 << 21)]
-        {
+        for (a, m, e) in [
+            (0, 0, 0),
+            (1, 2, 1),
+            (0, 5, 5),
+            (512, 512, 512),
+            (1 << 20, (1 << 21) - 1, 9),
+            (1 << 21, 1 << 21, 1 << 21),
+        ] {
             let s = Sum::new(a, m, e);
             assert_eq!((s.start(), s.max(), s.end()), (a, m, e));
         }
@@ -389,12 +401,14 @@ mod tests {
     fn merge_matches_slow_twin() {
         let mut rng = Random::from_env("merge_matches_slow_twin", 11);
         for _ in 0..300 {
-            let leaves: Vec<Sum> = (0..64).map(|_| if rng.one_in(3) { Sum::all_free(512) } else { random_leaf(&mut rng) }).collect();
+            let leaves: Vec<Sum> = (0..64)
+                .map(|_| if rng.one_in(3) { Sum::all_free(512) } else { random_leaf(&mut rng) })
+                .collect();
             let pages: Vec<bool> = leaves.iter().flat_map(|&s| pages_of(s)).collect();
             let mut level = leaves;
             let mut size = CHUNK_PAGES;
             while level.len() > 1 {
-                level = level.chunks(FAN_OUT).map(|c| Sum::merge(c, size)).collect();
+                level = level.as_chunks().0.iter().map(|c| Sum::merge(c, size)).collect();
                 size *= FAN_OUT;
                 for (s, p) in level.iter().zip(pages.chunks(size)) {
                     let runs = runs(p);
@@ -454,7 +468,8 @@ mod tests {
                     (Outcome::Nothing, None) => {}
                     other => panic!("{other:?} n {n} from chunk {c}"),
                 }
-                let first_free = runs.iter().map(|r| (r.0.max(edge), r.0 + r.1)).find(|r| r.1 > edge).map(|r| r.0);
+                let first_free =
+                    runs.iter().map(|r| (r.0.max(edge), r.0 + r.1)).find(|r| r.1 > edge).map(|r| r.0);
                 if let Some(f) = s.free {
                     assert!(first_free.is_some_and(|x| f <= x), "{f} is behind a free page");
                 } else if out == Outcome::Nothing {

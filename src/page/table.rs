@@ -70,14 +70,28 @@ unsafe impl<T: Zeroable + Sync, O: Os> Sync for Table<T, O> {}
 impl<T: Zeroable, O: Os> Table<T, O> {
     /// Reserves room for `max_len` elements, none of which can be touched yet; `None` when the OS refuses.
     pub(crate) fn new(os: O, max_len: usize, name: &'static CStr) -> Option<Self> {
-        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= 4096, "elements have a size and fit the page's alignment") };
+        const {
+            assert!(
+                size_of::<T>() > 0 && align_of::<T>() <= 4096,
+                "elements have a size and fit the page's alignment"
+            )
+        };
         let guard = STEP.max(os.page_size());
         let room = max_len.checked_mul(size_of::<T>())?.checked_next_multiple_of(guard)?;
         let reserved = room.checked_add(2 * guard)?;
         let reservation = os.reserve(reserved, os.page_size(), name)?;
         // SAFETY: the guard is inside the reservation.
         let base = unsafe { reservation.add(guard) }.cast();
-        Some(Self { os, reservation, reserved, guard, base, max_len, len: AtomicUsize::new(0), _elements: PhantomData })
+        Some(Self {
+            os,
+            reservation,
+            reserved,
+            guard,
+            base,
+            max_len,
+            len: AtomicUsize::new(0),
+            _elements: PhantomData,
+        })
     }
 
     /// Makes at least the first `len` elements usable; new ones are zero. On `Err` nothing changed.

@@ -74,8 +74,14 @@ impl State {
 
     fn check_range(&self, addr: NonNull<u8>, bytes: usize) {
         let a = addr.as_ptr().addr();
-        assert!(bytes > 0 && a.is_multiple_of(self.page) && bytes.is_multiple_of(self.page), "{a:#x} {bytes:#x}");
-        assert!(self.reservations.iter().any(|r| r.0 <= a && a + bytes <= r.0 + r.1), "outside of every reservation");
+        assert!(
+            bytes > 0 && a.is_multiple_of(self.page) && bytes.is_multiple_of(self.page),
+            "{a:#x} {bytes:#x}"
+        );
+        assert!(
+            self.reservations.iter().any(|r| r.0 <= a && a + bytes <= r.0 + r.1),
+            "outside of every reservation"
+        );
     }
 }
 

@@ -39,7 +39,11 @@ impl Os for Linux {
             && super::errno::preserve(|| {
                 // SAFETY: the caller owns the range (commit 1), and adding access to it hurts no one.
                 unsafe {
-                    rustix::mm::mprotect(addr.as_ptr().cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE)
+                    rustix::mm::mprotect(
+                        addr.as_ptr().cast(),
+                        bytes,
+                        MprotectFlags::READ | MprotectFlags::WRITE,
+                    )
                 }
                 .is_ok()
             })
@@ -69,7 +73,8 @@ fn map(bytes: usize, prot: ProtFlags) -> Option<NonNull<u8>> {
 
 fn unmap(addr: NonNull<u8>, bytes: usize) -> bool {
     // SAFETY: callers pass ranges of their own mappings that nothing refers to any more.
-    bytes == 0 || super::errno::preserve(|| unsafe { rustix::mm::munmap(addr.as_ptr().cast(), bytes).is_ok() })
+    bytes == 0
+        || super::errno::preserve(|| unsafe { rustix::mm::munmap(addr.as_ptr().cast(), bytes).is_ok() })
 }
 
 /// Cuts `bytes` aligned to `align` out of a mapping of `total` bytes and unmaps the rest.
@@ -116,7 +121,12 @@ impl Linux {
     ///
     /// # Safety
     /// 1. The range is one whole object mapping.  2. When `Some` is returned the old address is gone.
-    pub(crate) unsafe fn resize_object(self, addr: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+    pub(crate) unsafe fn resize_object(
+        self,
+        addr: NonNull<u8>,
+        old: usize,
+        new: usize,
+    ) -> Option<NonNull<u8>> {
         if faults::refuse() {
             return None;
         }
@@ -132,7 +142,12 @@ impl Linux {
     ///
     /// # Safety
     /// 1. `from` is committed memory of the caller's for `old` bytes.  2. `old <= new`, both multiples of the page size.
-    pub(crate) unsafe fn move_to_object(self, from: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
+    pub(crate) unsafe fn move_to_object(
+        self,
+        from: NonNull<u8>,
+        old: usize,
+        new: usize,
+    ) -> Option<NonNull<u8>> {
         // The target is reserved at its full length first, so that growing the moved part in place almost always works.
         let to = map(new, ProtFlags::empty())?;
         if !self.move_pages(from, old, to) {

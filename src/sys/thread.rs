@@ -29,7 +29,11 @@ pub(crate) fn arm_exit(value: *const u8) {
 }
 
 /// Makes the three hooks run around every `fork` of the process. May allocate through the C library.
-pub(crate) fn on_fork(prepare: unsafe extern "C" fn(), parent: unsafe extern "C" fn(), child: unsafe extern "C" fn()) {
+pub(crate) fn on_fork(
+    prepare: unsafe extern "C" fn(),
+    parent: unsafe extern "C" fn(),
+    child: unsafe extern "C" fn(),
+) {
     // SAFETY: the hooks are functions without arguments that live as long as the process.
     let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }

@@ -92,7 +92,14 @@ impl Pair {
     fn new(os_page: usize, max: usize) -> Self {
         let real = PageAlloc::new(FakeOs::new(os_page), Pages(max)).unwrap();
         let os_align = (os_page / 8192).max(1);
-        Self { real, model: Model { pages: Vec::new() }, os_align, live: Vec::new(), caches: Vec::new(), scavenging: Vec::new() }
+        Self {
+            real,
+            model: Model { pages: Vec::new() },
+            os_align,
+            live: Vec::new(),
+            caches: Vec::new(),
+            scavenging: Vec::new(),
+        }
     }
 
     fn grow(&mut self, chunks: usize) {
@@ -297,7 +304,15 @@ impl Pair {
     }
 }
 
-fn run(case: u64, os_page: usize, chunks: usize, at_first: usize, steps: usize, longest: usize, check_every: usize) {
+fn run(
+    case: u64,
+    os_page: usize,
+    chunks: usize,
+    at_first: usize,
+    steps: usize,
+    longest: usize,
+    check_every: usize,
+) {
     let mut rng = Random::from_env("page allocator", case);
     let mut p = Pair::new(os_page, chunks * 512);
     p.grow(at_first);
