@@ -13,21 +13,17 @@
 //! A TCMalloc-style allocator on Go's generated size classes, with Go's page allocator, scavenger, memory limit and exact
 //! accounting. All metadata is out of the program's reach: nothing the allocator trusts is stored in memory it hands out.
 #![no_std]
-#![cfg_attr(
-    not(any(test, feature = "invariants")),
-    allow(dead_code, reason = "the page layer offers more than the heap uses")
-)]
 
 // The order of these lines is the layer order, bottom first; `tests/layers.rs` holds the sources to it.
-mod alloc;
-mod base;
-mod heap;
-mod mcache;
-mod mcentral;
-mod page;
-mod sync;
-mod sys;
 mod throw;
+mod base;
+mod sys;
+mod sync;
+mod page;
+mod heap;
+mod mcentral;
+mod mcache;
+mod alloc;
 
 #[cfg(feature = "invariants")]
 pub use alloc::check_invariants;

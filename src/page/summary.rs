@@ -109,8 +109,11 @@ impl Sum {
         for c in children {
             debug_assert!(c.0 != ROOT_FREE);
             let word = c.0 as usize;
-            let (s, m, e) =
-                (word & LENGTH_MASK, word >> LENGTH_BITS & LENGTH_MASK, word >> (2 * LENGTH_BITS) & LENGTH_MASK);
+            let (s, m, e) = (
+                word & LENGTH_MASK,
+                word >> LENGTH_BITS & LENGTH_MASK,
+                word >> (2 * LENGTH_BITS) & LENGTH_MASK,
+            );
             let all = ((s == pages) as usize).wrapping_neg();
             start += s & leading;
             leading &= all;
