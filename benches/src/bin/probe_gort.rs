@@ -1,0 +1,8 @@
+//! Runs a workload with gort as the global allocator.
+
+#[global_allocator]
+static GLOBAL: gort::GoAlloc = gort::GoAlloc;
+
+fn main() {
+    gort_bench::probe::main();
+}

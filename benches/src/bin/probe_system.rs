@@ -1,0 +1,8 @@
+//! Runs a workload with the system's allocator as the global allocator.
+
+#[global_allocator]
+static GLOBAL: std::alloc::System = std::alloc::System;
+
+fn main() {
+    gort_bench::probe::main();
+}
