@@ -45,7 +45,7 @@ impl PallocBits {
 
     /// The 64 bits that bit `i` belongs to.
     #[doc(alias = "block64")]
-    #[inline]
+    #[cfg(any(test, feature = "invariants"))]
     pub(super) fn pages64(&self, i: usize) -> u64 {
         self.0[i / 64 % WORDS]
     }
@@ -137,13 +137,19 @@ impl PallocBits {
         }
         let Some(start) = start else { return Sum::all_free(CHUNK_PAGES) };
         max = max.max(run);
-        // What is left are runs inside a word. Each round either ends a word or makes the maximum larger.
-        for used in self.0 {
-            while max < 62
-                && let Some(b) = first_run(!used, max as u32 + 1)
-            {
-                max = (!used >> b).trailing_ones() as usize;
+        // What is left are runs inside a word, of at most 62 pages. Each round looks at all words for a longer run than any
+        // known, as `first_run` does, and ends the search or takes the length of one that is.
+        let free = self.0.map(|used| !used);
+        while max < 62 {
+            let mut starts = free;
+            let mut known = 1;
+            while known <= max {
+                let more = known.min(max + 1 - known);
+                starts.iter_mut().for_each(|w| *w &= *w >> more);
+                known += more;
             }
+            let Some((w, bits)) = free.iter().zip(starts).find(|w| w.1 != 0) else { break };
+            max = (w >> bits.trailing_zeros()).trailing_ones() as usize;
         }
         Sum::new(start, max, run)
     }
@@ -298,6 +304,13 @@ mod tests {
         for _ in 0..20_000 {
             let b = random_bits(&mut rng);
             assert_eq!(b.summarize(), summarize_slow(&b), "{b:x?}");
+        }
+        // A run inside a word that is longer by one than one that ends at a word's edge.
+        for n in 1..62 {
+            let mut b = PallocBits::ALL;
+            b.clear(64 - n, n);
+            b.clear(64 + 1, n + 1);
+            assert_eq!(b.summarize(), Sum::new(0, n + 1, 0));
         }
         // Every single hole and every single run of every length at word edges.
         for i in 0..512 {

@@ -174,6 +174,7 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// Pages that `grow` has made usable.
+    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn usable_pages(&self) -> Pages {
         Pages(self.end.0)
     }

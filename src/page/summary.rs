@@ -98,29 +98,31 @@ impl Sum {
         self.field(2)
     }
 
-    /// The summary of eight stretches of `pages` each, one behind the other, none of them at the root's level.
+    /// The summary of eight stretches of `pages` each, one behind the other.
     ///
-    /// Without branches on what is free: that is as good as random, and a level is merged for every page that is taken.
+    /// Above the leaves most stretches are full at the bottom of the heap and free at the top, so those two come first.
     #[doc(alias = "mergeSummaries")]
+    #[inline]
     fn merge(children: &[Self; FAN_OUT], pages: usize) -> Self {
-        let (mut start, mut max, mut run) = (0, 0, 0);
-        // All ones while everything so far is free, else zero.
-        let mut leading = usize::MAX;
-        for c in children {
-            debug_assert!(c.0 != ROOT_FREE);
-            let word = c.0 as usize;
-            let (s, m, e) = (
-                word & LENGTH_MASK,
-                word >> LENGTH_BITS & LENGTH_MASK,
-                word >> (2 * LENGTH_BITS) & LENGTH_MASK,
-            );
-            let all = ((s == pages) as usize).wrapping_neg();
-            start += s & leading;
-            leading &= all;
-            max = max.max(run + s).max(m);
-            run = (run & all) + e;
+        let free = Self::all_free(pages);
+        let (mut start, mut max) = (None, 0);
+        // Free pages that end where the next child begins. Runs that have ended are in `max`.
+        let mut run = 0;
+        for &c in children {
+            if c == free {
+                run += pages;
+                continue;
+            }
+            let head = run + c.start();
+            start = start.or(Some(head));
+            max = max.max(head);
+            run = 0;
+            if c != Self::NONE {
+                max = max.max(c.max());
+                run = c.end();
+            }
         }
-        Self::new(start, max, run)
+        Self::new(start.unwrap_or(run), max.max(run), run)
     }
 }
 
@@ -233,9 +235,16 @@ impl<O: Os> Summaries<O> {
     #[inline]
     pub(super) fn set_leaf(&mut self, c: usize, sum: Sum) {
         let e = self.entries.at_mut(self.first[LEAF] + c);
-        if *e != sum {
-            *e = sum;
-            self.update(c, c);
+        if *e == sum {
+            return;
+        }
+        *e = sum;
+        let mut i = c;
+        for level in (0..LEAF).rev() {
+            i /= FAN_OUT;
+            if !self.merge_again(level, i) {
+                break;
+            }
         }
     }
 
@@ -251,10 +260,7 @@ impl<O: Os> Summaries<O> {
             (lo, hi) = (lo / FAN_OUT, hi / FAN_OUT);
             let mut changed = false;
             for i in lo..=hi {
-                let merged = self.merged(level, i);
-                let e = self.entries.at_mut(self.first[level] + i);
-                changed |= *e != merged;
-                *e = merged;
+                changed |= self.merge_again(level, i);
             }
             if !changed {
                 break;
@@ -262,7 +268,16 @@ impl<O: Os> Summaries<O> {
         }
     }
 
+    /// Brings entry `i` of `level` up to date with its children; whether that changed it.
+    #[inline]
+    fn merge_again(&mut self, level: usize, i: usize) -> bool {
+        let merged = self.merged(level, i);
+        let e = self.entries.at_mut(self.first[level] + i);
+        core::mem::replace(e, merged) != merged
+    }
+
     /// What entry `i` of `level` must be.
+    #[inline]
     fn merged(&self, level: usize, i: usize) -> Sum {
         let at = self.first[level + 1] + i * FAN_OUT;
         let Some(children) = self.entries.get(at..).and_then(<[Sum]>::first_chunk) else {

@@ -245,6 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_thread_does_not_shrink_what_a_fast_one_grew() {
+        let os = FakeOs::new(4096);
+        os.slow(STEP);
+        let t: Table<u64, _> = Table::new(os, 100_000, c"test").unwrap();
+        os.refuse(0, 0);
+        std::thread::scope(|s| {
+            s.spawn(|| t.grow_to(1).unwrap());
+            while os.refuse(0, 0) == 0 {
+                std::thread::yield_now();
+            }
+            t.grow_to(100_000).unwrap();
+        });
+        assert_eq!(t.len(), 100_000);
+    }
+
+    #[test]
     fn threads_read_while_the_table_grows() {
         let t: Table<AtomicU64, _> = Table::new(FakeOs::new(4096), 1 << 17, c"test").unwrap();
         std::thread::scope(|s| {

@@ -28,6 +28,8 @@ struct State {
     refuse_count: usize,
     /// Largest reservation that is granted (a `ulimit -v`).
     limit: usize,
+    /// Commits of at most this many bytes take a while.
+    slow: usize,
 }
 
 /// Linux with another page size. Checks that every range is what the trait asks for, and refuses calls on request.
@@ -54,6 +56,11 @@ impl FakeOs {
     /// Grants at most this many bytes in one reservation and in all together.
     pub(super) fn limit(self, bytes: usize) {
         self.state().limit = bytes;
+    }
+
+    /// Makes commits of at most this many bytes take a while.
+    pub(super) fn slow(self, bytes: usize) {
+        self.state().slow = bytes;
     }
 
     pub(super) fn reserved(self) -> usize {
@@ -119,8 +126,14 @@ impl Os for FakeOs {
             return false;
         }
         s.committed.push((addr.as_ptr().addr(), bytes));
+        let slow = bytes <= s.slow;
+        drop(s);
         // SAFETY: passed on unchanged.
-        unsafe { Linux.commit(addr, bytes) }
+        let ok = unsafe { Linux.commit(addr, bytes) };
+        if slow {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        ok
     }
 
     unsafe fn release(self, addr: NonNull<u8>, bytes: usize) -> bool {

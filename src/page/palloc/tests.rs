@@ -317,7 +317,7 @@ fn run(
     let mut p = Pair::new(os_page, chunks * 512);
     p.grow(at_first);
     for i in 0..steps {
-        p.step(&mut rng, i / (steps / 8).max(50) % 2 == 0, longest);
+        p.step(&mut rng, (i / (steps / 8).max(50)).is_multiple_of(2), longest);
         if rng.one_in(150) && p.model.pages.len() + 512 <= chunks * 512 {
             let left = chunks - p.model.pages.len() / 512;
             p.grow(1 + rng.below(left));
@@ -386,21 +386,20 @@ fn span_sized_runs_through_a_cache() {
 fn aligned_search_does_not_walk_through_all_unfit_runs() {
     let mut p = Pair::new(4096, 16 * 512);
     p.grow(16);
-    // Holes of two pages at odd places everywhere, then one long run.
+    // Holes of four pages that begin one page too late everywhere, one that fits far behind, and a long run at the end.
     p.alloc(15 * 512);
     p.live.clear();
-    for i in 0..15 * 128 {
-        p.free(range(i * 4 + 1, 2), false);
+    for i in 0..14 * 64 {
+        p.free(range(i * 8 + 1, 4), false);
     }
-    p.alloc_aligned(2, 2);
-    assert_eq!(p.live.pop(), Some(range(15 * 512, 2)));
-    // With the long run gone there is one fit, far behind the limit of tries.
-    p.alloc(512 - 2);
-    p.free(range(14 * 512, 1), false);
-    p.alloc_aligned(2, 2);
-    assert_eq!(p.live.pop(), Some(range(14 * 512, 2)));
-    p.alloc_aligned(2, 2);
-    assert_eq!(p.live, [range(15 * 512 + 2, 510)]);
+    p.free(range(14 * 512, 4), false);
+    p.alloc_aligned(4, 4);
+    assert_eq!(p.live.pop(), Some(range(15 * 512, 4)), "settles for the long run");
+    p.alloc(512 - 4);
+    p.alloc_aligned(4, 4);
+    assert_eq!(p.live.pop(), Some(range(14 * 512, 4)), "goes on when there is no long run");
+    p.alloc_aligned(4, 4);
+    assert_eq!(p.live, [range(15 * 512 + 4, 508)]);
     p.check();
 }
 
