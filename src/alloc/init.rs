@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "gives locks back after a fork")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 use super::options;
 use crate::heap::{self, Heap};
@@ -23,18 +23,20 @@ pub(super) fn ready() -> Option<&'static Heap> {
     }
 }
 
+/// Whether the hooks are registered; a child that was forked during the start has them from its parent.
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
 #[cold]
 fn start() -> Option<&'static Heap> {
-    let won = heap::init(|heap| {
+    heap::init(|heap| {
         options::apply(heap);
-        // Before any thread can attach; it allocates nothing.
-        sys::thread::on_exit_init(on_thread_exit);
-    })?;
-    if won {
-        // From here on an allocation from inside the C library is served like any other.
-        sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-    }
-    heap::heap()
+        // Before any other thread sees the heap: a thread that attaches must find the exit hook, a fork the fork hooks.
+        // Neither call allocates, as long as the C library has one of its first few dozen places for them.
+        if !HOOKED.swap(true, Relaxed) {
+            sys::thread::on_exit_init(on_thread_exit);
+            sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+        }
+    })
 }
 
 /// The calling thread's mcache; `None` when it has none and cannot get one.
@@ -60,16 +62,22 @@ unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
     }
 }
 
+/// Whether `before_fork` found a heap to lock; it may be finished by another thread before the fork is over. Guarded by the
+/// locks that the forking thread holds.
+static HEAP_LOCKED: AtomicBool = AtomicBool::new(false);
+
 unsafe extern "C" fn before_fork() {
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
-    if let Some(heap) = heap::heap() {
+    let heap = heap::heap();
+    HEAP_LOCKED.store(heap.is_some(), Relaxed);
+    if let Some(heap) = heap {
         heap.lock_for_fork();
     }
 }
 
 fn unlock_after_fork(in_child: bool) {
-    if let Some(heap) = heap::heap() {
+    if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {
         // SAFETY: `before_fork` took them in this thread.
         unsafe { heap.unlock_after_fork(in_child) };
     }
@@ -84,7 +92,6 @@ unsafe extern "C" fn after_fork_in_parent() {
 }
 
 unsafe extern "C" fn after_fork_in_child() {
-    heap::reset_init_in_child();
     mcache::close_versions_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next thread that attaches starts one here.

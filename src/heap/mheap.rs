@@ -82,17 +82,17 @@ pub(crate) fn heap() -> Option<&'static Heap> {
     ONCE.is_done().then(|| unsafe { &*HEAP.0.get().cast::<Heap>() })
 }
 
-/// Builds the heap if it does not stand yet; `configure` sets it up before any other thread sees it. `Some(true)` for the
-/// thread that built it, `None` when the OS refuses: the next caller tries again.
-pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<bool> {
-    let won = ONCE.call(|| {
+/// The heap, which this call builds if it does not stand yet; `configure` sets it up before any other thread sees it. `None`
+/// when the OS refuses: the next caller tries again.
+pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<&'static Heap> {
+    ONCE.call(|| {
         let heap = Heap::new(Linux)?;
         configure(&heap);
         // SAFETY: `Once` lets one thread in, and nobody reads before it is done.
         unsafe { HEAP.0.get().cast::<Heap>().write(heap) };
         Some(())
     });
-    ONCE.is_done().then_some(won.is_some())
+    heap()
 }
 
 impl Heap {
@@ -385,11 +385,6 @@ impl Heap {
         huge.check_invariants();
         check!(huge.bytes().0 == self.huge_bytes.load(Relaxed));
     }
-}
-
-/// In a forked child: a build of the heap that another thread was in the middle of starts anew.
-pub(crate) fn reset_init_in_child() {
-    ONCE.reset_in_child();
 }
 
 /// Pages of a span that the page map names: all of a small span, the first of a large one (its inner pages stay unnamed, so

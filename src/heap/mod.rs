@@ -10,6 +10,6 @@ mod stats;
 
 pub(crate) use large::Object;
 pub(crate) use meta::block_size;
-pub(crate) use mheap::{Heap, MAX_HEAP_ALIGN, heap, init, reset_init_in_child};
+pub(crate) use mheap::{Heap, MAX_HEAP_ALIGN, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
 pub(crate) use stats::HeapStats;

@@ -1,15 +1,19 @@
 //! Runs an initialisation once, while other threads wait for it. The initialisation may fail and be tried again.
+//!
+//! The word says which process runs it: in a child that was forked meanwhile the thread that ran it does not exist, and the
+//! first caller there starts anew.
 
 use core::sync::atomic::{
     AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Release},
 };
 
-use crate::sys::futex;
+use crate::sys::{self, futex};
 
 const NEW: u32 = 0;
-const RUNNING: u32 = 1;
-const DONE: u32 = 2;
+const DONE: u32 = 1;
+/// Process numbers are below 2^22, so the sum stays clear of the others.
+const RUNNING_IN: u32 = 2;
 
 /// A gate that opens when its initialisation has succeeded.
 pub(crate) struct Once(AtomicU32);
@@ -30,9 +34,11 @@ impl Once {
     /// Runs `init` if nobody has succeeded yet; `Some` tells the winner so, with what `init` returned. While one thread runs
     /// it the others sleep. If it fails the next caller tries again. `init` must not come back here: it would wait for itself.
     pub(crate) fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
+        let mine = RUNNING_IN + sys::thread::process_id();
+        let mut seen = NEW;
         loop {
             // Acquire: as in `is_done`.
-            match self.0.compare_exchange(NEW, RUNNING, Acquire, Acquire) {
+            match self.0.compare_exchange(seen, mine, Acquire, Acquire) {
                 Ok(_) => {
                     let r = init();
                     // Release: publishes what `init` wrote. Pairs with the Acquires above.
@@ -41,14 +47,14 @@ impl Once {
                     return r;
                 }
                 Err(DONE) => return None,
-                Err(_) => futex::wait(&self.0, RUNNING),
+                Err(now) if now == mine => {
+                    futex::wait(&self.0, mine);
+                    seen = NEW;
+                }
+                // New again after a failure, or begun in the process that this one was forked from.
+                Err(now) => seen = now,
             }
         }
-    }
-
-    /// In a forked child: an initialisation that another thread of the parent was running will never end; it starts anew.
-    pub(crate) fn reset_in_child(&self) {
-        let _ = self.0.compare_exchange(RUNNING, NEW, Relaxed, Relaxed);
     }
 }
 

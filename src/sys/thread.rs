@@ -38,6 +38,12 @@ pub(crate) fn on_fork(
     let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
+/// The number of this process.
+pub(crate) fn process_id() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::getpid() }.unsigned_abs()
+}
+
 /// Starts a detached thread with a small stack. `false` when the system refuses.
 pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void) -> bool {
     super::errno::preserve(|| {
