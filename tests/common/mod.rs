@@ -1,0 +1,15 @@
+//! What the integration tests share: random numbers from a seed that can be given again, objects whose contents tell whether
+//! they are intact, an independent rounding of layouts, a count kept beside the heap's, and cases in processes of their own.
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+mod ledger;
+mod object;
+mod process;
+mod random;
+
+pub(crate) use ledger::{Ledger, PAGE, class_of, rounded};
+pub(crate) use object::{Object, layout};
+pub(crate) use process::{
+    Case, check_heap, deadline, fork, keeps_errno, on_plain_threads, resident, seconds_until, wait_for,
+};
+pub(crate) use random::Random;
