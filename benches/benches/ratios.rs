@@ -1,6 +1,9 @@
 //! How many times faster: gort, the system's allocator and mimalloc in one run, each in its own process, in rounds that take
 //! turns, so that whatever slows the machine slows all three.
 //!
+//! There are two tables: the loops as part of a program's own crate, where the compiler puts what it can of the allocator
+//! into them, and the same loops as part of a library, where each operation is a call.
+//!
 //! A ratio is the median of the rounds' own ratios, never a quotient of figures from different moments. The spread is the middle
 //! half of the rounds.
 //!
@@ -12,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use gort_bench::workload::Workload;
 use std::process::{Command, ExitCode};
-use std::{fs, thread};
+use std::{fs, slice, thread};
 
 /// The allocators, gort first.
 const PROBES: [(&str, &str); 3] = [
@@ -31,6 +34,9 @@ struct Args {
     /// How long one turn takes, in milliseconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     millis: u64,
+    /// Only the table of this crate
+    #[arg(long = "in")]
+    place: Option<Place>,
     /// Only these rows
     #[arg(long = "row", value_delimiter = ',')]
     rows: Vec<Workload>,
@@ -39,12 +45,29 @@ struct Args {
     bench: bool,
 }
 
+/// Which crate the loops are part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// The program's own, beside its global allocator
+    Program,
+    /// A library that the program depends on
+    Library,
+}
+
+/// A row of one table.
+type Row = (Place, Workload);
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let rows = if args.rows.is_empty() { Workload::value_variants() } else { &args.rows[..] };
-    match measure(rows, args.rounds, args.millis) {
+    let workloads = if args.rows.is_empty() { Workload::value_variants() } else { &args.rows[..] };
+    let places = args.place.as_ref().map_or(Place::value_variants(), slice::from_ref);
+    let rows: Vec<Row> = places.iter().flat_map(|p| workloads.iter().map(|w| (*p, *w))).collect();
+    match measure(&rows, args.rounds, args.millis) {
         Ok(nanos) => {
-            print!("{}", report(rows, &nanos, &args));
+            println!("{}", heading(&args));
+            for (place, nanos) in places.iter().zip(nanos.chunks(workloads.len())) {
+                println!("\n{}\n\n{}", title(*place), table(workloads, nanos));
+            }
             ExitCode::SUCCESS
         }
         Err(what) => {
@@ -55,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 /// The nanoseconds of one operation by row, then by round; in the order of [`PROBES`].
-fn measure(rows: &[Workload], rounds: u64, millis: u64) -> Result<Vec<Vec<[f64; 3]>>, String> {
+fn measure(rows: &[Row], rounds: u64, millis: u64) -> Result<Vec<Vec<[f64; 3]>>, String> {
     let mut nanos = vec![Vec::new(); rows.len()];
     for round in 0..rounds as usize {
         for (row, nanos) in rows.iter().zip(&mut nanos) {
@@ -72,10 +95,11 @@ fn measure(rows: &[Workload], rounds: u64, millis: u64) -> Result<Vec<Vec<[f64; 
     Ok(nanos)
 }
 
-fn probe(path: &str, row: Workload, millis: u64) -> Result<f64, String> {
-    let name = row.to_possible_value().ok_or("a row without a name")?;
+fn probe(path: &str, (place, workload): Row, millis: u64) -> Result<f64, String> {
+    let name = workload.to_possible_value().ok_or("a row without a name")?;
     let output = Command::new(path)
         .args([name.get_name(), "--millis", &millis.to_string()])
+        .args((place == Place::Library).then_some("--library"))
         .output()
         .map_err(|e| format!("cannot run {path}: {e}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -85,7 +109,25 @@ fn probe(path: &str, row: Workload, millis: u64) -> Result<f64, String> {
     }
 }
 
-fn report(rows: &[Workload], nanos: &[Vec<[f64; 3]>], args: &Args) -> String {
+fn heading(args: &Args) -> String {
+    format!(
+        "{}, {} cores, load {}; {} rounds of {} ms; median (middle half of the rounds)",
+        processor(),
+        thread::available_parallelism().map_or(0, usize::from),
+        fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("unknown"),
+        args.rounds,
+        args.millis
+    )
+}
+
+fn title(place: Place) -> &'static str {
+    match place {
+        Place::Program => "Loops in the program's own crate, with what the compiler inlines:",
+        Place::Library => "Loops in a library, each operation a call:",
+    }
+}
+
+fn table(rows: &[Workload], nanos: &[Vec<[f64; 3]>]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     let header = |(name, _): (&str, &str)| format!("{name}, ns");
@@ -104,14 +146,7 @@ fn report(rows: &[Workload], nanos: &[Vec<[f64; 3]>], args: &Args) -> String {
     table.column_iter_mut().skip(1).for_each(|column| {
         column.set_cell_alignment(CellAlignment::Right);
     });
-    format!(
-        "{}, {} cores, load {}; {} rounds of {} ms; median (middle half of the rounds)\n\n{table}\n",
-        processor(),
-        thread::available_parallelism().map_or(0, usize::from),
-        fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("unknown"),
-        args.rounds,
-        args.millis
-    )
+    table
 }
 
 fn processor() -> String {

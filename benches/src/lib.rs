@@ -12,9 +12,13 @@
 //! All of them: `cargo bench -p gort-bench`. Nothing here is a test; no test asserts a time.
 
 mod block;
+mod loops;
 pub mod probe;
 mod random;
 pub mod workload;
+
+// For `loops`, which is part of this crate and of the probes.
+extern crate self as gort_bench;
 
 pub use block::{Block, Subject};
 pub use random::Random;

@@ -1,6 +1,7 @@
 //! The body of the probes: runs one workload under this process's global allocator for a while and prints what an operation
 //! took.
 
+use crate::loops;
 use crate::workload::Workload;
 use clap::Parser;
 use std::sync::Barrier;
@@ -17,19 +18,26 @@ const RUN: Duration = Duration::from_micros(500);
 struct Args {
     /// What to do
     workload: Workload,
+    /// With the loops that are part of the library, not of the program
+    #[arg(long)]
+    library: bool,
     /// For how many milliseconds, after a fifth of that to warm up
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     millis: u64,
 }
 
-/// The `main` of a probe.
-pub fn main() {
+/// Makes a loop ready to run for a workload and a seed: each call does so many operations.
+pub type Start = fn(Workload, u64) -> Box<dyn FnMut(u64)>;
+
+/// The `main` of a probe, whose own crate has the loops of `start`.
+pub fn main(start: Start) {
     let args = Args::parse();
+    let start = if args.library { loops::start } else { start };
     let (workload, time) = (args.workload, Duration::from_millis(args.millis));
     let together = &Barrier::new(workload.threads() as usize);
     let nanos: Vec<f64> = thread::scope(|s| {
         let threads: Vec<_> = (0..workload.threads())
-            .map(|seed| s.spawn(move || one_thread(workload, seed, time, together)))
+            .map(|seed| s.spawn(move || one_thread(start(workload, seed), time, together)))
             .collect();
         threads.into_iter().map(|t| t.join().expect("a workload does not panic")).collect()
     });
@@ -38,8 +46,7 @@ pub fn main() {
 }
 
 /// The median over all timed runs, in nanoseconds of one operation.
-fn one_thread(workload: Workload, seed: u64, time: Duration, together: &Barrier) -> f64 {
-    let mut work = workload.start(seed);
+fn one_thread(mut work: Box<dyn FnMut(u64)>, time: Duration, together: &Barrier) -> f64 {
     let mut operations = 1;
     let warm = Instant::now();
     while warm.elapsed() < time / 5 {
