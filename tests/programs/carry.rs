@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, io};
@@ -92,7 +93,7 @@ fn drain(pipe: Option<impl Read>) -> String {
 /// Runs `program` in this process and checks the allocator's account of it.
 fn checked(program: fn() -> Asked) {
     let before = settled();
-    let (asked, mine) = gort::measure(program);
+    let (asked, mine) = watched(|| gort::measure(program));
     let after = settled();
 
     let (objects, bytes) = (after.mallocs - before.mallocs, after.total_alloc - before.total_alloc);
@@ -122,6 +123,38 @@ fn checked(program: fn() -> Asked) {
     let last = settled();
     let kept = last.heap_idle - last.heap_released;
     assert!(kept <= STILL_HELD, "{kept} idle bytes are held after all was to be given back: {last:?}");
+}
+
+/// Runs `program` while another thread looks at the heap every few milliseconds: no count ever goes back, not even when a
+/// thread ends and its counts change hands, and the heap is in order at any moment where checking it is built in.
+fn watched<R>(program: impl FnOnce() -> R) -> R {
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|s| {
+        s.spawn(|| {
+            let mut before = gort::stats();
+            while !over.load(Relaxed) {
+                thread::sleep(Duration::from_millis(2));
+                #[cfg(feature = "invariants")]
+                gort::check_invariants();
+                let now = gort::stats();
+                assert!(
+                    now.mallocs >= before.mallocs && now.frees >= before.frees,
+                    "{before:?}, then {now:?}"
+                );
+                assert!(now.total_alloc >= before.total_alloc, "{before:?}, then {now:?}");
+                before = now;
+            }
+        });
+        // Also when the program panics: the watcher must end for the panic to be seen.
+        let _over = Over(&over);
+        program()
+    })
 }
 
 /// Checks what must hold of the statistics at any moment, and the heap itself where that is built in.
