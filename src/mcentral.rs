@@ -280,9 +280,9 @@ impl State {
     }
 }
 
-/// Returns what no thread has needed from the transfer caches since the last call.
-pub(crate) fn trim_idle(heap: &Heap) {
-    Class::all().for_each(|class| central(class).trim(class, heap, false));
+/// Returns what no thread has needed from the transfer caches since the last call; with `all`, everything in them.
+pub(crate) fn trim_all(heap: &Heap, all: bool) {
+    Class::all().for_each(|class| central(class).trim(class, heap, all));
 }
 
 #[cfg(test)]

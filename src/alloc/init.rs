@@ -128,8 +128,8 @@ extern "C" fn background(_: *mut libc::c_void) -> *mut libc::c_void {
         heap.tick();
         round = round.wrapping_add(1);
         if round.is_multiple_of(10) {
-            mcache::retire_idle(heap);
-            mcentral::trim_idle(heap);
+            mcache::drop_large(heap, false);
+            mcentral::trim_all(heap, false);
         }
     }
 }

@@ -23,21 +23,20 @@ fn count(mcache: Option<&MCache>, allocated: Option<Bytes>, freed: Option<Bytes>
 pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     let (Some(n), Some(heap)) = (large_pages(Bytes(layout.size())), ready()) else { return ptr::null_mut() };
     let mcache = mine(heap);
-    let Some((p, is_zero)) =
-        warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align()))
+    let Some((p, dirt)) = warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align()))
     else {
         return ptr::null_mut();
     };
     count(mcache, Some(n.bytes()), None);
-    if zeroed && !is_zero {
+    if zeroed {
         // SAFETY: the object is at least as long as the layout, and nobody else's yet.
-        unsafe { p.write_bytes(0, layout.size()) };
+        unsafe { p.write_bytes(0, dirt.0.min(layout.size())) };
     }
     p
 }
 
-/// A span that this thread freed a moment ago.
-fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, bool)> {
+/// A span that this thread freed a moment ago, and how much of it may not be zero: all of it.
+fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     if align > PAGE_SIZE {
         return None;
     }
@@ -45,38 +44,39 @@ fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, boo
     if !span.transition(State::Cached, State::InUse) {
         throw!("cached span changed its state"; base = span.base());
     }
-    Some((ptr::with_exposed_provenance_mut(span.base()), false))
+    Some((ptr::with_exposed_provenance_mut(span.base()), n.bytes()))
 }
 
-/// New pages; `true` beside them when they are zero.
-fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, bool)> {
+/// New pages, and how much of them, from the first on, may not be zero.
+fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     heap.tick();
+    if let Some(mcache) = mcache {
+        mcache.event(heap);
+    }
     if n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from() || align > MAX_HEAP_ALIGN {
         return huge(heap, n, align);
     }
-    in_heap(heap, mcache, n, align)
+    in_heap(heap, n, align)
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep.
             mcache?.flush_all(heap);
             heap.raise_pressure();
-            in_heap(heap, mcache, n, align)
+            in_heap(heap, n, align)
         })
         .or_else(|| huge(heap, n, align))
 }
 
-fn in_heap(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, bool)> {
+fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     let align = Pages((align / PAGE_SIZE).max(1));
-    let span = match mcache {
-        Some(mcache) => mcache.alloc_span(heap, n, align),
-        None => heap.alloc_span(n, None, align, None),
-    }?;
-    let is_zero = !span.is_dirty();
+    // Not from the thread's window of pages: there an object could not grow in place.
+    let span = heap.alloc_span(n, None, align, None)?;
+    let dirt = span.dirt();
     span.set_dirty();
-    Some((ptr::with_exposed_provenance_mut(span.base()), is_zero))
+    Some((ptr::with_exposed_provenance_mut(span.base()), dirt))
 }
 
-fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, bool)> {
-    Some((heap.alloc_huge(n, align)?.as_ptr(), true))
+fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+    Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
 }
 
 /// Frees an object of whole pages. Ends the process with one line when none starts at `p`.

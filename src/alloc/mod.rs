@@ -57,7 +57,9 @@ unsafe impl GlobalAlloc for GoAlloc {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = class_of(layout) else { return large::alloc(layout, true) };
+        let Some(class) = fine_class_of(layout).or_else(|| class_of(layout)) else {
+            return large::alloc(layout, true);
+        };
         let p = alloc_small(class);
         if !p.is_null() {
             // SAFETY: the object is at least as long as the layout and nobody else's.
@@ -70,26 +72,32 @@ unsafe impl GlobalAlloc for GoAlloc {
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller guarantees that new_size, rounded up to the alignment, does not overflow.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let (old, new) = (class_of(layout), class_of(new_layout));
-        if old == new {
-            if old.is_some() {
-                return p;
-            }
-            if let Some(resized) = large::resize(p, new_layout) {
-                return resized;
-            }
+        if let (Some(old), Some(new)) = (fine_class_of(layout), fine_class_of(new_layout))
+            && old == new
+        {
+            return p;
         }
         // SAFETY: p is an object of this layout (realloc's contract).
-        unsafe { move_object(p, layout, new_layout) }
+        unsafe { realloc_coarse(p, layout, new_layout) }
     }
 }
 
-/// Allocates anew, copies, frees. Null, and `p` untouched, when there is no memory.
+/// Resizes an object that does not stay in its fine class: where it is if that can be, else anew, with a copy. Null, and `p`
+/// untouched, when there is no memory.
 ///
 /// # Safety
 /// 1. `p` is a live object that was allocated with `layout`.
 #[inline(never)]
-unsafe fn move_object(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+    match (class_of(layout), class_of(new_layout)) {
+        (Some(old), Some(new)) if old == new => return p,
+        (None, None) => {
+            if let Some(resized) = large::resize(p, new_layout) {
+                return resized;
+            }
+        }
+        _ => {}
+    }
     // SAFETY: GlobalAlloc's callers never ask for zero bytes, and gort answers even that.
     let to = unsafe { GoAlloc.alloc(new_layout) };
     if !to.is_null() {

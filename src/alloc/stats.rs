@@ -5,6 +5,7 @@
 use crate::base::{Class, NUM_CLASSES};
 use crate::heap::heap;
 use crate::mcache::{self, Counts, MCache, each_mcache};
+use crate::mcentral;
 
 /// Counts of one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +156,7 @@ pub fn measure<R>(f: impl FnOnce() -> R) -> (R, Measured) {
     (r, mcache::current().thread_counts().since(before).into())
 }
 
-/// Flushes the calling thread's caches, asks other threads to do the same at their next slow path, and releases all free pages
+/// Flushes the calling thread's caches and the central ones, asks other threads to do the same at their next slow path, and releases all free pages
 /// to the kernel at once. Returns the bytes released.
 ///
 /// Source: Go's `debug.FreeOSMemory`.
@@ -163,8 +164,10 @@ pub fn free_os_memory() -> u64 {
     let Some(heap) = heap() else { return 0 };
     let mcache = mcache::current();
     if !mcache.is_stand_in() {
-        mcache.flush_all(heap);
+        mcache.flush_own(heap);
     }
+    mcache::drop_large(heap, true);
+    mcentral::trim_all(heap, true);
     heap.raise_pressure();
     heap.release_all().0 as u64
 }

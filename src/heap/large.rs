@@ -61,8 +61,8 @@ impl Heap {
         }
         let p = Linux.map_object(bytes, align)?;
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
-        drop(table);
         self.huge_bytes.fetch_add(bytes, Relaxed);
+        drop(table);
         self.enforce_limit();
         Some(p)
     }
@@ -79,8 +79,8 @@ impl Heap {
             // SAFETY: the range is still mapped and nobody relies on its contents.
             let _ = unsafe { Linux.release(at, h.bytes) };
         }
-        drop(table);
         self.huge_bytes.fetch_sub(h.bytes, Relaxed);
+        drop(table);
         Some(Bytes(h.bytes))
     }
 
@@ -118,8 +118,8 @@ impl Heap {
         // SAFETY: the span's pages are committed and the object's owner is resizing it; old <= new.
         let moved = unsafe { Linux.move_to_object(at, old.bytes().0, new) }?;
         table.insert(Huge { addr: moved.as_ptr().expose_provenance(), bytes: new });
-        drop(table);
         self.huge_bytes.fetch_add(new, Relaxed);
+        drop(table);
         self.free_span_scavenged(span);
         self.enforce_limit();
         Some(moved)
@@ -142,9 +142,8 @@ impl Heap {
         let p = unsafe { Linux.resize_object(at, h.bytes, new) }?;
         table.remove(h.addr);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes: new });
+        self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         drop(table);
-        self.huge_bytes.fetch_add(new, Relaxed);
-        self.huge_bytes.fetch_sub(h.bytes, Relaxed);
         self.enforce_limit();
         Some(p)
     }

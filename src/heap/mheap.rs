@@ -155,14 +155,14 @@ impl Heap {
     ) -> Option<Span> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
         let block = self.alloc_metadata(metadata)?;
-        let Some((start, scavenged)) = self.alloc_pages(n, align, cache) else {
+        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache) else {
             // SAFETY: the block was allocated above with this size and has not been used.
             unsafe { self.free_metadata(block, metadata) };
             return None;
         };
         let base = self.address_of(start);
         // SAFETY: the block has metadata_bytes for this class.
-        let span = unsafe { Span::init(block, base, n, class, scavenged != n) };
+        let span = unsafe { Span::init(block, base, n, class, dirty) };
         self.map.set(
             PageRange { start, len: named_pages(span) },
             Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class) },
@@ -171,30 +171,37 @@ impl Heap {
         Some(span)
     }
 
-    fn alloc_pages(&self, n: Pages, align: Pages, cache: Option<&mut PageCache>) -> Option<(PageIdx, Pages)> {
-        if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1) {
-            if let Some(got) = cache.alloc(n) {
-                return Some(got);
-            }
-            if cache.is_empty() {
-                let mut pages = self.pages.lock();
-                if let Some(new) = pages.alloc.alloc_to_cache() {
-                    *cache = new;
-                    drop(pages);
-                    if let Some(got) = cache.alloc(n) {
-                        return Some(got);
-                    }
-                }
-            }
+    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero.
+    fn alloc_pages(
+        &self,
+        n: Pages,
+        align: Pages,
+        cache: Option<&mut PageCache>,
+    ) -> Option<(PageIdx, Pages, Pages)> {
+        if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1)
+            && let Some((start, scavenged)) = self.alloc_cached(n, cache)
+        {
+            return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
         }
         let mut pages = self.pages.lock();
         loop {
-            let got = if align.0 == 1 { pages.alloc.alloc(n) } else { pages.alloc.alloc_aligned(n, align) };
+            let got = pages.alloc.alloc_with_dirt(n, align);
             if got.is_some() {
                 return got;
             }
             self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
         }
+    }
+
+    /// Pages of the thread's window, which is filled again when it is empty.
+    fn alloc_cached(&self, n: Pages, cache: &mut PageCache) -> Option<(PageIdx, Pages)> {
+        if let Some(got) = cache.alloc(n) {
+            return Some(got);
+        }
+        if cache.is_empty() {
+            *cache = self.pages.lock().alloc.alloc_to_cache()?;
+        }
+        cache.alloc(n)
     }
 
     /// Makes at least `n` more pages usable.
@@ -228,6 +235,7 @@ impl Heap {
         let range = self.retire(span);
         self.in_use.fetch_sub(range.len.0, Relaxed);
         self.pages.lock().alloc.free(range);
+        self.enforce_limit();
     }
 
     /// As `free_span` for a span whose frames the kernel has already taken.
@@ -282,6 +290,7 @@ impl Heap {
         let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
         self.in_use.fetch_sub(tail.len.0, Relaxed);
         self.pages.lock().alloc.free(tail);
+        self.enforce_limit();
     }
 
     /// Gives the pages of a thread's page cache back.

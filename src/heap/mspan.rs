@@ -51,7 +51,7 @@ struct Header {
     class: Cell<u8>,
     state: AtomicU8,
     list: Cell<u8>,
-    dirty: Cell<bool>,
+    dirty: Cell<u32>,
     bits: [Cell<u64>; 3],
 }
 
@@ -72,7 +72,7 @@ impl Span {
     }
 
     /// Fills in a header for a span of `class` (all objects free) or, with `None`, for one large object (no bits).
-    /// `dirty` says whether its memory may hold something else than zeros.
+    /// The first `dirty` pages may hold something else than zeros, the others are zero.
     ///
     /// # Safety
     /// 1. `block` is an unused metadata block of at least `metadata_bytes(nelems)`.
@@ -81,7 +81,7 @@ impl Span {
         base: usize,
         npages: Pages,
         class: Option<Class>,
-        dirty: bool,
+        dirty: Pages,
     ) -> Self {
         let nelems = class.map_or(0, Class::objects);
         let header = block.cast::<Header>();
@@ -97,7 +97,7 @@ impl Span {
                 class: Cell::new(class.map_or(0, |c| c.index() as u8)),
                 state: AtomicU8::new(State::InUse as u8),
                 list: Cell::new(NO_LIST),
-                dirty: Cell::new(dirty),
+                dirty: Cell::new(dirty.0 as u32),
                 bits: [const { Cell::new(0) }; 3],
             });
         }
@@ -162,16 +162,16 @@ impl Span {
         Class::new(self.h().class.get() as usize)
     }
 
-    /// Whether its memory may hold something else than zeros (Go's needzero).
+    /// How much of it, from its base on, may hold something else than zeros (Go's needzero, finer).
     #[inline(always)]
-    pub(crate) fn is_dirty(self) -> bool {
-        self.h().dirty.get()
+    pub(crate) fn dirt(self) -> Bytes {
+        Pages(self.h().dirty.get() as usize).bytes()
     }
 
     /// Notes that the program had the memory.
     #[inline(always)]
     pub(crate) fn set_dirty(self) {
-        self.h().dirty.set(true);
+        self.h().dirty.set(self.h().npages.get());
     }
 
     /// Objects in all.
@@ -354,7 +354,7 @@ mod tests {
     /// A span at an address that is never touched: its bitmap works on numbers only.
     fn span(class: Class) -> Span {
         // SAFETY: a fresh block of the right size.
-        unsafe { Span::init(header(class.objects()), 0x10_0000, class.pages(), Some(class), true) }
+        unsafe { Span::init(header(class.objects()), 0x10_0000, class.pages(), Some(class), class.pages()) }
     }
 
     /// Takes and returns objects at random against a set of free addresses, checking after every step.

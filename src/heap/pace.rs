@@ -7,8 +7,7 @@
 //! address space down, at 1 % of one CPU. There is no thread: the work is done at slow-path events, when enough time has
 //! passed; the opt-in background thread only calls `tick` while the program is idle.
 //!
-//! The limit is soft, as in Go: at the limit each page that was with the kernel is paid for by releasing another, at half of
-//! the CPU at most, and threads are asked to flush their caches; memory is refused only when the kernel refuses it.
+//! The limit is soft, as in Go: above it, free pages are released as soon as there are any, at half of the CPU at most, and threads are asked to flush their caches; memory is refused only when the kernel refuses it.
 
 use core::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -128,6 +127,7 @@ impl Heap {
     /// after its own caches at the same rhythm.
     pub(crate) fn tick(&self) -> bool {
         let Some(elapsed) = due(&self.pace.last, sys::coarse_ns(), ROUND_NS) else { return false };
+        self.enforce_limit();
         let in_use = self.in_use.load(Relaxed);
         let peak = decayed_peak(self.pace.peak.load(Relaxed), in_use, elapsed);
         self.pace.peak.store(peak, Relaxed);

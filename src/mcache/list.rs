@@ -89,9 +89,9 @@ pub(crate) fn each_mcache() -> impl Iterator<Item = &'static MCache> {
     .map(|m| unsafe { m.as_ref() })
 }
 
-/// Gives back large spans that no thread has used since the last call.
-pub(crate) fn retire_idle(heap: &Heap) {
-    each_mcache().for_each(|m| m.drop_large_if_idle(heap));
+/// Gives back the large spans that their threads have not used since the last call; with `all`, all of them.
+pub(crate) fn drop_large(heap: &Heap, all: bool) {
+    each_mcache().for_each(|m| if all { m.drop_large(heap) } else { m.drop_large_if_idle(heap) });
 }
 
 impl MCache {

@@ -35,7 +35,7 @@ pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
 use large::LargeCache;
 pub(crate) use list::{
-    attach, close_versions_in_child, detach, each_mcache, lock_for_fork, retire_idle, unlock_after_fork,
+    attach, close_versions_in_child, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,
 };
 
 /// A thread's cache. Zero bins and null pointers make an empty one.
@@ -157,13 +157,6 @@ impl MCache {
             heap.free_span(other);
             self.event(heap);
         }
-    }
-
-    /// A new large span, from the thread's window of pages when it is short. Owner only, not for stand-ins.
-    pub(crate) fn alloc_span(&self, heap: &Heap, n: Pages, align: Pages) -> Option<Span> {
-        self.event(heap);
-        // SAFETY: the page cache is the owner's, and the call does not come back here.
-        heap.alloc_span(n, None, align, Some(unsafe { &mut *self.pages.get() }))
     }
 
     /// Books an object of whole pages. Owner only, not for stand-ins.

@@ -11,7 +11,7 @@ use super::MCache;
 use super::bin::Bin;
 use crate::base::{Bytes, Class};
 use crate::heap::{Heap, block_size};
-use crate::mcentral::central;
+use crate::mcentral::{central, trim_all};
 
 /// Pointers a bin may hold at first.
 const FIRST_CAP: usize = 8;
@@ -148,8 +148,8 @@ impl MCache {
         true
     }
 
-    /// A slow-path event: obeys a call to flush caches, and now and then looks at all bins.
-    pub(super) fn event(&self, heap: &Heap) {
+    /// A slow-path event: obeys a call to flush caches, and now and then looks at all bins. Owner only, not for stand-ins.
+    pub(crate) fn event(&self, heap: &Heap) {
         if self.pressure.get() != heap.pressure() {
             self.pressure.set(heap.pressure());
             self.flush_all(heap);
@@ -183,29 +183,32 @@ impl MCache {
     /// Gives the large spans back if none was used since the last call. Anyone.
     pub(super) fn drop_large_if_idle(&self, heap: &Heap) {
         if self.large.is_idle() {
-            while let Some(span) = self.large.steal() {
-                heap.free_span(span);
-            }
+            self.drop_large(heap);
+        }
+    }
+
+    /// Gives all large spans back. Anyone.
+    pub(super) fn drop_large(&self, heap: &Heap) {
+        while let Some(span) = self.large.steal() {
+            heap.free_span(span);
         }
     }
 
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
     pub(crate) fn flush_all(&self, heap: &Heap) {
         self.flush_own(heap);
-        Class::all().for_each(|class| central(class).trim(class, heap, true));
+        trim_all(heap, true);
     }
 
     /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.
-    pub(super) fn flush_own(&self, heap: &Heap) {
+    pub(crate) fn flush_own(&self, heap: &Heap) {
         for class in Class::all() {
             let bin = self.bin(class);
             if bin.held() > 0 {
                 self.flush(bin, class, heap, bin.held());
             }
         }
-        while let Some(span) = self.large.steal() {
-            heap.free_span(span);
-        }
+        self.drop_large(heap);
         // SAFETY: the page cache is the owner's, and nothing else refers to it now.
         heap.flush_page_cache(unsafe { &mut *self.pages.get() });
     }

@@ -89,6 +89,15 @@ impl PallocBits {
         words(i, n).all(|(w, mask)| self.0[w] & mask == mask)
     }
 
+    /// The highest clear bit among the `n` bits from `i` on.
+    pub(super) fn last_clear(&self, i: usize, n: usize) -> Option<usize> {
+        words(i, n)
+            .rev()
+            .map(|(w, mask)| (w, !self.0[w] & mask))
+            .find(|&(_, clear)| clear != 0)
+            .map(|(w, clear)| w * 64 + clear.ilog2() as usize)
+    }
+
     /// The lowest run of `n` pages that are not in use, at or after page `from`. One pass over the words: a run either grows
     /// over a word's edge or lies inside a word.
     pub(super) fn find(&self, n: usize, from: usize) -> InChunk {

@@ -107,7 +107,7 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// The lowest `n` free pages in a row, and how many of them were scavenged.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn alloc(&mut self, n: Pages) -> Option<(PageIdx, Pages)> {
         let start = self.find_and_raise(n)?;
         let r = PageRange { start, len: n };
@@ -117,12 +117,48 @@ impl<O: Os> PageAlloc<O> {
         Some((start, self.take(r)))
     }
 
+    /// The lowest `n` free pages in a row; how many of them were scavenged; and how many, counted from the first, hold the last
+    /// that was not: only those have to be zeroed by who wants zeros. With an `align` of more than a page the first page's
+    /// index is a multiple of it.
+    #[inline]
+    pub(crate) fn alloc_with_dirt(&mut self, n: Pages, align: Pages) -> Option<(PageIdx, Pages, Pages)> {
+        let start = if align.0 == 1 { self.find_and_raise(n)? } else { self.find_aligned(n, align)? };
+        let r = PageRange { start, len: n };
+        let dirty = self.dirt(r);
+        if self.search == start {
+            self.search = r.end();
+        }
+        Some((start, self.take(r), dirty))
+    }
+
+    /// How many of the free pages of `r`, counted from the first, hold the last that has a frame.
+    fn dirt(&self, r: PageRange) -> Pages {
+        // Only the last chunk with such a page matters, and most ranges lie in one or two.
+        let mut end = r.end().0;
+        while end > r.start.0 {
+            let c = (end - 1) / CHUNK_PAGES;
+            let from = r.start.0.max(c * CHUNK_PAGES);
+            if let Some(i) = self.chunks.at(c).scavenged.last_clear(from % CHUNK_PAGES, end - from) {
+                return PageIdx(c * CHUNK_PAGES + i + 1) - r.start;
+            }
+            end = from;
+        }
+        Pages(0)
+    }
+
     /// `n` free pages in a row, of which the first has an index that is a multiple of `align`, a power of two; and how many of
     /// them were scavenged.
     ///
     /// The lowest such place, unless many runs before it were long enough but badly placed: then the lowest run that has such
     /// a place wherever it begins, so that a heap full of unfit runs does not cost a walk through all of them.
+    #[cfg(test)]
     pub(crate) fn alloc_aligned(&mut self, n: Pages, align: Pages) -> Option<(PageIdx, Pages)> {
+        let at = self.find_aligned(n, align)?;
+        Some((at, self.take(PageRange { start: at, len: n })))
+    }
+
+    /// The place for `alloc_aligned`.
+    fn find_aligned(&mut self, n: Pages, align: Pages) -> Option<PageIdx> {
         debug_assert!(align.0.is_power_of_two());
         let mut at = self.find_and_raise(n)?;
         let mut tries = 0;
@@ -137,7 +173,7 @@ impl<O: Os> PageAlloc<O> {
             // A fit at or after `at` is at or after the next aligned page.
             at = self.find(n.0, at.align_up(align)).0?;
         }
-        Some((at, self.take(PageRange { start: at, len: n })))
+        Some(at)
     }
 
     /// Exactly the pages of `r`, if all of them are free; returns how many of them were scavenged.

@@ -109,7 +109,18 @@ impl Pair {
     }
 
     fn alloc(&mut self, n: usize) {
-        let got = self.real.alloc(Pages(n));
+        // Both doors take the same pages; one also tells up to where they hold something.
+        let got = if n.is_multiple_of(2) {
+            self.real.alloc(Pages(n))
+        } else {
+            let got = self.real.alloc_with_dirt(Pages(n), Pages(1));
+            got.map(|(start, scavenged, dirt)| {
+                let pages = &self.model.pages[start.0..start.0 + n];
+                let last = pages.iter().rposition(|&p| p != Page::Scavenged);
+                assert_eq!(dirt.0, last.map_or(0, |i| i + 1), "dirt of {n} pages at {start:?}");
+                (start, scavenged)
+            })
+        };
         assert_eq!(got.map(|g| g.0.0), self.model.first_fit(n, 1), "alloc {n}");
         self.booked(got, n);
     }
