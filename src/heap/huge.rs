@@ -97,7 +97,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::sys::Linux;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, btree_map::Entry};
 
     #[test]
     fn matches_a_map() {
@@ -108,10 +108,10 @@ mod tests {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let addr = ((x >> 33) % 300 + 1) as usize * 0x10_0000;
             if x >> 63 == 0 {
-                if !model.contains_key(&addr) {
+                if let Entry::Vacant(place) = model.entry(addr) {
                     assert!(table.reserve_one());
                     table.insert(Huge { addr, bytes: 0x1000 });
-                    model.insert(addr, 0x1000);
+                    place.insert(0x1000);
                 }
             } else {
                 assert_eq!(table.remove(addr).map(|h| h.bytes), model.remove(&addr));
