@@ -49,10 +49,13 @@ pub(crate) fn warn(args: fmt::Arguments<'_>) {
     line.write_to_stderr();
 }
 
-/// Writes one line and aborts the process (SIGABRT).
+/// Writes one line and aborts the process (SIGABRT). In the crate's own tests it panics, so that the failed test is named.
 #[cold]
 #[inline(never)]
 pub(crate) fn fatal(args: fmt::Arguments<'_>) -> ! {
+    #[cfg(test)]
+    panic!("{args}");
+    #[allow(unreachable_code, reason = "in the crate's own tests the line above has panicked")]
     let mut line = Line::new();
     let _ = write!(line, "gort: fatal: {args}");
     line.write_to_stderr();

@@ -11,8 +11,10 @@ use super::{Bytes, PAGE_SIZE, Pages};
 pub(crate) const NUM_CLASSES: usize = table::NUM_CLASSES;
 /// Objects above this many bytes get whole pages.
 pub(crate) const MAX_SMALL_SIZE: usize = table::MAX_SMALL_SIZE;
-/// Up to this many bytes the class is one lookup in steps of 8.
+/// Up to about this many bytes the class is one lookup in a fine table.
 const FINE_LIMIT: usize = table::SMALL_SIZE_MAX;
+/// Step of the fine table.
+const FINE_STEP: usize = table::SMALL_SIZE_DIV;
 
 const _: () = assert!(table::PAGE_SIZE == PAGE_SIZE, "the table was made for another page size");
 const _: () = assert!(NUM_CLASSES <= 256, "a class fits a byte");
@@ -67,9 +69,9 @@ impl Class {
 }
 
 /// The fine lookup table as a constant, so that a layout known when compiling has its class known, too.
-const FINE: [u8; FINE_LIMIT / 8 + 1] = table::SIZE_TO_CLASS8;
+const FINE: [u8; FINE_LIMIT / FINE_STEP + 1] = table::SIZE_TO_CLASS8;
 
-/// The class of a layout that the fine table serves: padded sizes from 1 to 1016 bytes. One compare and one lookup.
+/// The class of a layout that the fine table serves: padded sizes from 1 to 1016 bytes in Go's table. One compare and one lookup.
 ///
 /// Rounding the size up to the alignment is all that alignment needs there: each class that is looked up for a multiple of a
 /// power of two is itself such a multiple (asserted below for the compiled-in table).
@@ -78,7 +80,7 @@ pub(crate) fn fine_class_of(layout: Layout) -> Option<Class> {
     let size = layout.pad_to_align().size();
     // Size 0 is undefined behaviour for callers of `GlobalAlloc`; it wraps, and falls to the path that can afford to look.
     let last = size.wrapping_sub(1);
-    (last < FINE_LIMIT - 8).then(|| Class(FINE[last / 8 + 1]))
+    (last < FINE_LIMIT - FINE_STEP).then(|| Class(FINE[last / FINE_STEP + 1]))
 }
 
 /// The class that serves a layout, or `None` when it gets whole pages.
@@ -94,7 +96,7 @@ fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
     let mut c = if size == 0 {
         1
     } else {
-        table::SIZE_TO_CLASS128[(size.max(FINE_LIMIT) - FINE_LIMIT).div_ceil(128)] as usize
+        table::SIZE_TO_CLASS128[(size.max(FINE_LIMIT) - FINE_LIMIT).div_ceil(table::LARGE_SIZE_DIV)] as usize
     };
     // Alignments above the class's own move on to the next class that has it.
     while c < NUM_CLASSES && table::CLASS_TO_SIZE[c] as usize & (align - 1) != 0 {
@@ -119,8 +121,9 @@ const fn padding_suffices() -> bool {
     let mut align = 1;
     while align <= FINE_LIMIT {
         let mut size = align;
-        while size <= FINE_LIMIT - 8 {
-            if !(table::CLASS_TO_SIZE[FINE[size.div_ceil(8)] as usize] as usize).is_multiple_of(align) {
+        while size <= FINE_LIMIT - FINE_STEP {
+            if !(table::CLASS_TO_SIZE[FINE[size.div_ceil(FINE_STEP)] as usize] as usize).is_multiple_of(align)
+            {
                 return false;
             }
             size += align;

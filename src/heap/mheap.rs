@@ -138,10 +138,10 @@ impl Heap {
     /// The span that the page map names for an address of the reservation.
     #[inline(always)]
     pub(crate) fn span_of(&self, p: *const u8) -> Option<Span> {
-        if !self.contains(p) {
-            return None;
-        }
-        self.map.get(self.page_of(p.addr())).map(|e| Span::from_address(e.span))
+        // An address outside wraps or lies behind the map, which checks its bounds.
+        self.map
+            .get(PageIdx(p.addr().wrapping_sub(self.base) / PAGE_SIZE))
+            .map(|e| Span::from_address(e.span))
     }
 
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's

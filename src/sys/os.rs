@@ -22,7 +22,8 @@ pub(crate) trait Os: Copy + Send + Sync {
     /// 1. The range is exactly one that `reserve` returned.  2. Nothing refers to it any more.
     unsafe fn unreserve(self, addr: NonNull<u8>, bytes: usize);
 
-    /// Makes reserved memory readable and writable; it reads as zeros. `false` when the kernel refuses: then nothing changed.
+    /// Makes reserved memory readable and writable; it reads as zeros; what is committed already keeps its contents.
+    /// `false` when the kernel refuses: then nothing changed.
     ///
     /// # Safety
     /// 1. The range lies inside a reservation of this process that the caller owns.

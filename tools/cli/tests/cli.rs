@@ -342,3 +342,21 @@ mod command {
         assert!(line.contains("cannot write to standard output: No space left"), "{line}");
     }
 }
+
+#[test]
+fn the_tool_runs_to_the_end_under_a_tiny_memory_limit() {
+    // The tool is one of the programs that gort carries: its own heap has the limit.
+    for limit in ["4MiB", "0"] {
+        let output = gort(&["bop", "--sweep"]).env("GOMEMLIMIT", limit).output().unwrap();
+        assert!(output.status.success(), "{limit}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).starts_with("ok: "), "{limit}: {}", text(&output.stdout));
+        let output = gort(&["bop", "--benchtime", "3x"]).env("GOMEMLIMIT", limit).output().unwrap();
+        let bytes: Vec<_> = text(&output.stdout)
+            .lines()
+            .filter_map(|l| l.split("B/op").next()?.split_whitespace().last())
+            .collect();
+        for figure in ["8192", "9472", "8388608", "8396800"] {
+            assert!(bytes.contains(&figure), "{limit}: {figure} B/op is not in {}", text(&output.stdout));
+        }
+    }
+}
