@@ -128,7 +128,9 @@ impl State {
 
     /// Returns objects to their spans. Spans whose objects have all come back are given to `empty`.
     fn put_to_spans(&mut self, class: Class, heap: &Heap, batch: &[*mut u8], empty: &mut impl FnMut(Span)) {
-        for &p in batch {
+        let mut rest = batch;
+        // Objects that were allocated together are often freed together: a run of one span's is one lookup.
+        while let Some(&p) = rest.first() {
             let Some(span) = heap.span_of(p) else {
                 throw!("free: pointer was never allocated"; addr = p);
             };
@@ -136,7 +138,7 @@ impl State {
                 throw!("free: object is not of this size class"; addr = p, class = class.size().0);
             }
             let from = span.list().map(usize::from);
-            span.put(p);
+            rest = &rest[span.put(rest)..];
             if span.nfree() == span.nelems() {
                 if let Some(from) = from {
                     self.partial[from].remove(span);

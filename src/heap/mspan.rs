@@ -229,24 +229,33 @@ impl Span {
         want
     }
 
-    /// Takes one object back. Ends the process with one line when `p` is not the start of an object of this span, or when
-    /// that object is free already.
-    pub(crate) fn put(self, p: *mut u8) {
+    /// Takes objects back: as many from the front of `batch` as point into this span, and at least the first, which the caller
+    /// knows to. Returns how many. Ends the process with one line when one is not the start of an object, or is free already.
+    pub(crate) fn put(self, batch: &[*mut u8]) -> usize {
         let Some(class) = self.class() else {
-            throw!("free: object of a small class in a large span"; addr = p)
+            throw!("free: object of a small class in a large span"; addr = batch.first())
         };
-        let offset = p.addr() - self.base();
-        let object = class.object_at(Bytes(offset));
-        if object * class.size().0 != offset || object >= self.nelems() {
-            throw!("free: pointer into the middle of an object"; addr = p, class = class.size().0);
+        let (base, bytes, nelems, size) = (self.base(), self.bytes().0, self.nelems(), class.size().0);
+        let mut taken = 0;
+        for &p in batch {
+            let offset = p.addr().wrapping_sub(base);
+            if offset >= bytes {
+                break;
+            }
+            let object = class.object_at(Bytes(offset));
+            if object * size != offset || object >= nelems {
+                throw!("free: pointer into the middle of an object"; addr = p, class = size);
+            }
+            let cell = self.word(object / 64);
+            let bit = 1 << (object % 64);
+            if cell.get() & bit != 0 {
+                throw!("free: object is already free"; addr = p, class = size);
+            }
+            cell.set(cell.get() | bit);
+            taken += 1;
         }
-        let cell = self.word(object / 64);
-        let bit = 1 << (object % 64);
-        if cell.get() & bit != 0 {
-            throw!("free: object is already free"; addr = p, class = class.size().0);
-        }
-        cell.set(cell.get() | bit);
-        self.h().nfree.set(self.h().nfree.get() + 1);
+        self.h().nfree.set((self.nfree() + taken) as u16);
+        taken
     }
 
     /// Whether the object that starts at `p` is out. `None` when no object starts there.
@@ -381,7 +390,10 @@ mod tests {
                 } else {
                     for _ in 0..n.min(out.len()) {
                         let p = out.swap_remove((seed >> 20) as usize % out.len());
-                        s.put(ptr::without_provenance_mut(p));
+                        assert_eq!(
+                            s.put(&[ptr::without_provenance_mut(p), ptr::without_provenance_mut(1)]),
+                            1
+                        );
                         free.insert(p);
                     }
                 }
