@@ -2,9 +2,11 @@
 //!
 //! The test binary itself allocates from the system, and each case has a process of its own, so that every event the heap
 //! counts is one of the case's.
+#![expect(unsafe_code, reason = "registers a hook with the C library")]
 
 mod common;
 
+use std::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -378,6 +380,61 @@ fn counts_of_exited_threads_stay() {
         }
         assert_is(sum, &gort::stats());
         assert_eq!(gort::stats().heap_objects, 0);
+    });
+}
+
+/// What each hook of the next case does: a hundred small objects and one large, of which half are freed.
+fn hook_layouts() -> impl Iterator<Item = (Layout, bool)> {
+    (0..100).map(|i| (layout(10 + i, 8), i % 2 == 0)).chain([(layout(50_000, 8), true)])
+}
+
+unsafe extern "C" fn hook(_: *mut libc::c_void) {
+    for (i, (layout, freed)) in (0..).zip(hook_layouts()) {
+        let object = Object::new(layout, i);
+        if freed {
+            drop(object);
+        } else {
+            object.into_raw();
+        }
+    }
+}
+
+#[test]
+fn what_exit_hooks_do_after_gorts_own_is_counted() {
+    Case::new("what_exit_hooks_do_after_gorts_own_is_counted", "it").succeeds(|| {
+        let mut ledger = Ledger::new();
+        // The heap makes its key when it starts; this one comes later, and so its destructor runs later.
+        ledger.allocated(layout(8, 8));
+        ledger.freed(layout(8, 8));
+        drop(Object::new(layout(8, 8), 1));
+        let mut key = 0;
+        // SAFETY: key is valid for a write; the hook has a destructor's signature.
+        assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) }, 0);
+        for _ in 0..12 {
+            let start = Arc::new(Barrier::new(8));
+            let threads = (0..8).map(|_| {
+                let start = start.clone();
+                thread::spawn(move || {
+                    let object = Object::new(layout(8, 8), 1);
+                    // SAFETY: the key was made above; any value but null arms it.
+                    assert_eq!(unsafe { libc::pthread_setspecific(key, object.addr() as *const _) }, 0);
+                    drop(object);
+                    start.wait();
+                })
+            });
+            threads.collect::<Vec<_>>().into_iter().for_each(|t| t.join().expect("nothing was wrong"));
+            for _ in 0..8 {
+                ledger.allocated(layout(8, 8));
+                ledger.freed(layout(8, 8));
+                for (layout, freed) in hook_layouts() {
+                    ledger.allocated(layout);
+                    if freed {
+                        ledger.freed(layout);
+                    }
+                }
+            }
+            assert_is(ledger, &gort::stats());
+        }
     });
 }
 

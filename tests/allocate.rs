@@ -296,16 +296,17 @@ fn a_large_object_grows_in_place_over_the_end_of_an_arena() {
     });
 }
 
-/// Whether this kernel moves pages of part of a mapping and leaves it mapped.
+/// Whether this kernel moves the pages of a mapping and leaves it mapped (Linux 5.7).
 fn kernel_moves_pages() -> bool {
-    const FLAGS: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping disturbs no other.
-    let p = unsafe {
-        libc::mmap(std::ptr::null_mut(), PAGE, prot, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    const FLAGS: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    let map = || {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping disturbs no other.
+        unsafe { libc::mmap(std::ptr::null_mut(), PAGE, prot, flags, -1, 0) }
     };
-    // SAFETY: the mapping above, which nothing refers to.
-    unsafe { libc::mremap(p, PAGE, PAGE, FLAGS) != libc::MAP_FAILED }
+    let (from, to) = (map(), map());
+    // SAFETY: both mappings were made above and nothing refers to them.
+    unsafe { libc::mremap(from, PAGE, PAGE, FLAGS, to) == to }
 }
 
 #[test]

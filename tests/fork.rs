@@ -164,6 +164,33 @@ fn of_a_fork() {
 }
 
 #[test]
+fn statistics_in_a_child() {
+    // Threads that do nothing but count: many forks find one of them in the middle of it.
+    Case::new("statistics_in_a_child", "it").succeeds(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..2).map(|i| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                while !stop.load(Relaxed) {
+                    drop(Object::new(layout(40_000, 8), i));
+                }
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        for _ in 0..300 {
+            let before = gort::stats();
+            let pid = fork(5, || {
+                let after = gort::stats();
+                i32::from(after.mallocs < before.mallocs || after.frees < before.frees)
+            });
+            assert_eq!(wait_for(pid), 0, "counts fell");
+        }
+        stop.store(true, Relaxed);
+        threads.into_iter().for_each(|t| t.join().expect("the parent's threads went on"));
+    });
+}
+
+#[test]
 fn by_a_thread_that_is_not_the_main_thread() {
     Case::new("by_a_thread_that_is_not_the_main_thread", "it").succeeds(|| {
         thread::spawn(|| forks(20, in_child)).join().expect("nothing was wrong");

@@ -227,6 +227,38 @@ fn a_thread_that_only_frees_hoards_nothing() {
 }
 
 #[test]
+fn a_call_to_give_back_reaches_a_thread_at_its_next_slow_path() {
+    Case::new("a_call_to_give_back_reaches_a_thread_at_its_next_slow_path", "it").succeeds(|| {
+        let step = Arc::new(Barrier::new(2));
+        let keeper = thread::spawn({
+            let step = step.clone();
+            move || {
+                // Some of each size stays with the thread, ready for the next of that size.
+                for _ in 0..50 {
+                    drop(
+                        (0..120).map(|i| Object::new(layout(1_500 * (1 + i % 20), 8), 1)).collect::<Vec<_>>(),
+                    );
+                }
+                step.wait();
+                step.wait();
+                drop(Object::new(layout(50_000, 8), 2));
+                step.wait();
+                step.wait();
+            }
+        });
+        step.wait();
+        gort::free_os_memory();
+        let kept = inuse();
+        step.wait();
+        step.wait();
+        let left = inuse();
+        assert!(left + MIB / 4 < kept, "{kept} bytes were in use, {left} still are");
+        step.wait();
+        keeper.join().expect("nothing was wrong");
+    });
+}
+
+#[test]
 fn memory_does_not_travel_in_circles_without_end() {
     // The classic failure: each round the memory is freed by another thread than the one that needs it next.
     Case::new("memory_does_not_travel_in_circles_without_end", "it").succeeds(|| {
