@@ -88,7 +88,13 @@ impl Program {
                 program.zeroed(&mut ledger, size);
                 program.resize(&mut ledger, 0, size * 2);
             }
-            assert_eq!(gort::thread_stats(), ledger.total);
+            // A thread for which there was no memory for a cache counts in the process's totals only.
+            let counted = gort::thread_stats();
+            assert!(
+                counted == ledger.total || counted == gort::Measured::default(),
+                "{counted:?} instead of {:?}",
+                ledger.total
+            );
             (program, ledger)
         });
         let (program, in_thread) = in_thread.join().expect("nothing was wrong");

@@ -142,6 +142,7 @@ impl From<Counts> for Measured {
 }
 
 /// What the calling thread has allocated and freed since it first used the heap. It may have freed what others allocated.
+/// A thread past its exit hook, or without memory for a cache of its own, is counted in the process's totals only.
 pub fn thread_stats() -> Measured {
     mcache::current().thread_counts().into()
 }
