@@ -235,6 +235,23 @@ fn sizes_between_memory_and_address_space_never_crash() {
 }
 
 #[test]
+fn addresses_too_few_for_a_heap_give_null() {
+    let test = "addresses_too_few_for_a_heap_give_null";
+    for megabytes in [40, 60, 80, 100, 120] {
+        Case::new(test, &megabytes.to_string()).address_space(megabytes * 1_000_000).succeeds(|| {
+            // Where the heap starts all the same, it works.
+            for size in [1, 1_000, 50_000, 3 * MIB, 200 * MIB] {
+                drop(Object::try_new(layout(size, 8), 1).map(|object| object.try_resize(2 * size)));
+                drop(Object::try_zeroed(layout(size, 8), 2));
+            }
+            let stats = gort::stats();
+            assert_eq!(stats.heap_objects, 0);
+            assert!(stats.heap_sys < 200 << 20);
+        });
+    }
+}
+
+#[test]
 fn realloc_between_all_kinds_keeps_contents() {
     const SMALL_AND_LARGE: [usize; 12] =
         [1, 8, 100, 1024, 1025, 32_768, 32_769, 5 * PAGE, 5 * PAGE + 1, 300_000, MIB + 1, 3 * MIB];

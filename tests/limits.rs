@@ -160,6 +160,18 @@ fn a_memory_limit_holds_under_churn() {
 }
 
 #[test]
+fn a_memory_limit_holds_for_threads_together() {
+    const LIMIT: usize = 64 * MIB;
+    Case::new("a_memory_limit_holds_for_threads_together", "it").env("GOMEMLIMIT", "64MiB").succeeds(|| {
+        let highest = thread::scope(|s| {
+            let threads: Vec<_> = (0..3).map(|_| s.spawn(|| churn(8 * MIB))).collect();
+            threads.into_iter().map(|t| t.join().expect("nothing was wrong")).max()
+        });
+        assert!(highest < Some(LIMIT + LIMIT / 8), "{highest:?} bytes ready with a limit of {LIMIT}");
+    });
+}
+
+#[test]
 fn a_memory_limit_that_is_set_late_takes_effect_at_once() {
     Case::new("a_memory_limit_that_is_set_late_takes_effect_at_once", "it").succeeds(|| {
         drop((0..100).map(|i| Object::new(layout(MIB, 8), i)).collect::<Vec<_>>());

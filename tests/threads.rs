@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -278,6 +279,38 @@ fn memory_does_not_travel_in_circles_without_end() {
         let early = peak_of(3);
         let late = peak_of(60);
         assert!(late < early + 2 * MIB, "{early} bytes in use at first, {late} later");
+    });
+}
+
+#[test]
+fn caches_are_emptied_by_others_while_their_threads_use_them() {
+    Case::new("caches_are_emptied_by_others_while_their_threads_use_them", "it").succeeds(|| {
+        let users_left = AtomicUsize::new(3);
+        thread::scope(|s| {
+            for i in 0..3 {
+                let users_left = &users_left;
+                s.spawn(move || {
+                    let mut random = Random::new(50 + i);
+                    let mut objects = vec![];
+                    for _ in 0..15_000 {
+                        // A few sizes, so that a kept span fits soon again.
+                        let size = random.pick(&[100, 5_000, 40_000, 50_000, 120_000, 300_000]);
+                        objects.push(Object::new(layout(size, 8), random.next()));
+                        if objects.len() > 6 {
+                            objects.swap_remove(random.below(objects.len()));
+                        }
+                    }
+                    users_left.fetch_sub(1, Relaxed);
+                });
+            }
+            let mut round = 0;
+            while users_left.load(Relaxed) > 0 {
+                round += 1;
+                gort::set_memory_limit(if round % 2 == 0 { u64::MAX } else { MIB });
+                gort::free_os_memory();
+            }
+        });
+        gort::set_memory_limit(u64::MAX);
     });
 }
 
