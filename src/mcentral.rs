@@ -181,7 +181,7 @@ impl Central {
             return got;
         }
         heap.tick();
-        let Some(span) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache) else { return 0 };
+        let Some((span, _)) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache) else { return 0 };
         // Nobody else knows the span yet, so it is cut up without the lock.
         got = span.take(out);
         if span.nfree() > 0 {
@@ -280,6 +280,12 @@ impl State {
         }
         check!(self.held <= self.capacity && self.idle <= self.held);
     }
+}
+
+/// Ends the process unless every store is in order, up to 64 spans of each list.
+#[cfg(feature = "invariants")]
+pub(crate) fn check_all() {
+    Class::all().for_each(|class| central(class).state.lock().check_invariants(class));
 }
 
 /// Returns what no thread has needed from the transfer caches since the last call; with `all`, everything in them.

@@ -23,7 +23,8 @@ pub(super) fn ready() -> Option<&'static Heap> {
     }
 }
 
-/// Whether the hooks are registered; a child that was forked during the start has them from its parent.
+/// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves. A child that is
+/// forked between this word and the registration has none.
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 #[cold]
@@ -42,6 +43,9 @@ fn start() -> Option<&'static Heap> {
 /// The calling thread's mcache; `None` when it has none and cannot get one.
 #[inline]
 pub(super) fn mine(heap: &Heap) -> Option<&'static MCache> {
+    if BACKGROUND.load(Relaxed) == WANTED {
+        start_background();
+    }
     let mcache = mcache::current();
     if mcache.is_stand_in() { attach(heap) } else { Some(mcache) }
 }
@@ -51,7 +55,6 @@ fn attach(heap: &Heap) -> Option<&'static MCache> {
     let mcache = mcache::attach(heap)?;
     // The C library may allocate for this; the thread is attached already.
     sys::thread::arm_exit(ptr::from_ref(mcache).cast());
-    start_background(heap);
     Some(mcache)
 }
 
@@ -94,7 +97,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions_in_child();
     unlock_after_fork(true);
-    // The thread was the parent's; the next thread that attaches starts one here.
+    // The thread was the parent's; the next slow path starts one here.
     let _ = BACKGROUND.compare_exchange(RUNNING, WANTED, Relaxed, Relaxed);
 }
 
@@ -109,10 +112,9 @@ pub(super) fn want_background() {
     BACKGROUND.store(WANTED, Relaxed);
 }
 
-fn start_background(_: &Heap) {
-    if BACKGROUND.load(Relaxed) == WANTED
-        && BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok()
-    {
+#[cold]
+fn start_background() {
+    if BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok() {
         // Refused: the heap goes on without, as if the option had not been given.
         let _ = sys::thread::spawn(background);
     }
@@ -120,16 +122,13 @@ fn start_background(_: &Heap) {
 
 /// Looks after the heap while the program is idle; allocates nothing.
 extern "C" fn background(_: *mut libc::c_void) -> *mut libc::c_void {
-    sys::thread::block_signals();
-    let mut round = 0u32;
     loop {
         sys::thread::sleep_ms(BACKGROUND_MS);
         let Some(heap) = heap::heap() else { continue };
-        heap.tick();
-        round = round.wrapping_add(1);
-        if round.is_multiple_of(10) {
+        if heap.sweep_is_due() {
             mcache::drop_large(heap, false);
             mcentral::trim_all(heap, false);
         }
+        heap.tick();
     }
 }

@@ -53,10 +53,14 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
     if let Some(mcache) = mcache {
         mcache.event(heap);
     }
-    if n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from() || align > MAX_HEAP_ALIGN {
+    if align > MAX_HEAP_ALIGN {
         return huge(heap, n, align);
     }
-    in_heap(heap, n, align)
+    let is_huge = n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from();
+    is_huge
+        .then(|| huge(heap, n, align))
+        .flatten()
+        .or_else(|| in_heap(heap, n, align))
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep.
             mcache?.flush_all(heap);
@@ -69,10 +73,8 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
 fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     let align = Pages((align / PAGE_SIZE).max(1));
     // Not from the thread's window of pages: there an object could not grow in place.
-    let span = heap.alloc_span(n, None, align, None)?;
-    let dirt = span.dirt();
-    span.set_dirty();
-    Some((ptr::with_exposed_provenance_mut(span.base()), dirt))
+    let (span, dirty) = heap.alloc_span(n, None, align, None)?;
+    Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 
 fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
@@ -110,9 +112,10 @@ pub(super) fn free(p: *mut u8) {
     count(mcache, None, Some(bytes));
 }
 
-/// Resizes without copying; `None` when that cannot be, and then nothing changed. A change of the accounted bytes counts as
-/// one free and one allocation, whether or not the object moved.
-pub(super) fn resize(p: *mut u8, new: Layout) -> Option<*mut u8> {
+/// Resizes without copying; `None` when that cannot be, or when a small rest is better copied and `may_copy` says that it can
+/// be; then nothing changed. A change of the accounted bytes counts as one free and one allocation, whether or not the object
+/// moved.
+pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8> {
     let heap = heap()?;
     let n = large_pages(Bytes(new.size()))?;
     let Some(object) = heap.object_at(p) else {
@@ -123,7 +126,8 @@ pub(super) fn resize(p: *mut u8, new: Layout) -> Option<*mut u8> {
         return Some(p);
     }
     // A huge object that shrinks below the threshold stays one: only its tail goes.
-    if let Object::Large(_) = object
+    if may_copy
+        && let Object::Large(_) = object
         && n.bytes().0 < old_bytes.0 / 2
         && n.0 <= SMALL_SPAN_PAGES
     {

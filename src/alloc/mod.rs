@@ -92,7 +92,7 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
     match (class_of(layout), class_of(new_layout)) {
         (Some(old), Some(new)) if old == new => return p,
         (None, None) => {
-            if let Some(resized) = large::resize(p, new_layout) {
+            if let Some(resized) = large::resize(p, new_layout, true) {
                 return resized;
             }
         }
@@ -105,6 +105,9 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
         unsafe { ptr::copy_nonoverlapping(p, to, layout.size().min(new_layout.size())) };
         // SAFETY: obligation 1.
         unsafe { GoAlloc.dealloc(p, layout) };
+    } else if new_layout.size() < layout.size() && class_of(new_layout).is_none() {
+        // No memory for the copy of a small rest: it stays where it is.
+        return large::resize(p, new_layout, false).unwrap_or(to);
     }
     to
 }
@@ -202,10 +205,12 @@ pub fn usable_size(layout: Layout) -> usize {
     }
 }
 
-/// Ends the process with one line unless the whole heap is in order. Slow; other threads may go on meanwhile.
+/// Ends the process with one line unless page allocator, huge table and central stores are in order. Slow; other threads may go
+/// on meanwhile. What threads hold is checked by themselves, at each door.
 #[cfg(feature = "invariants")]
 pub fn check_invariants() {
     if let Some(heap) = crate::heap::heap() {
         heap.check_invariants();
+        crate::mcentral::check_all();
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is stopped or flushed for them: each thread's counts are part of its bins, and a total is a sum over all bins.
 
 use crate::base::{Class, NUM_CLASSES};
-use crate::heap::heap;
+use crate::heap::{block_size, heap};
 use crate::mcache::{self, Counts, MCache, each_mcache};
 use crate::mcentral;
 
@@ -23,7 +23,7 @@ pub struct BySize {
 /// Counts are exact at the moment they are read, whatever other threads do: no event is lost or counted twice. An object that
 /// one thread allocates and another frees while the sums are taken may appear with one of its two events.
 ///
-/// Differences from Go: `by_size` has all classes (Go's has the first 61); there is no collector yet, so the fields of the
+/// Differences from Go: `by_size` has all 67 classes behind row 0 (Go's has 60); there is no collector yet, so the fields of the
 /// collector are absent; `heap_alloc` is what the program has allocated and not freed.
 #[derive(Clone, Copy, Debug)]
 pub struct MemStats {
@@ -112,7 +112,7 @@ pub fn stats() -> MemStats {
         stack_inuse: 0,
         stack_sys: 0,
         huge_inuse: bytes(|s| s.huge.0),
-        mcache_inuse: (mcaches * MCache::bytes().0) as u64,
+        mcache_inuse: (mcaches * block_size(MCache::bytes()).0) as u64,
         other_sys: bytes(|s| s.metadata.0),
         memory_limit: heap
             .map(crate::heap::Heap::memory_limit)

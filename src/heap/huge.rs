@@ -6,7 +6,6 @@
 
 #![expect(unsafe_code, reason = "promises that zeros are an entry")]
 
-#[cfg(any(test, feature = "invariants"))]
 use crate::base::Bytes;
 use crate::page::{Table, Zeroable};
 use crate::sys::Os;
@@ -81,6 +80,11 @@ impl<O: Os> HugeTable<O> {
     #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn bytes(&self) -> Bytes {
         Bytes(self.live().iter().map(|h| h.bytes).sum())
+    }
+
+    /// Bytes that the table itself has committed.
+    pub(crate) fn committed(&self) -> Bytes {
+        self.entries.committed_bytes()
     }
 
     /// Ends the process unless the objects are sorted and disjoint.

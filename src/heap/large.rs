@@ -1,7 +1,8 @@
 //! Objects of whole pages: large ones are spans of the heap, huge ones have a mapping of their own. Answers to Go's
 //! mcache.allocLarge, and to nothing in Go for `resize_object`.
 //!
-//! An object is resized without copying wherever that is possible: it shrinks in place always, grows in place when the pages
+//! An object is resized without copying wherever that is possible: it shrinks in place (unless a small rest is worth a
+//! copy), grows in place when the pages
 //! behind it are free, and from 1 MiB on its page frames are moved to a mapping with room (`mremap`), after which it is a
 //! huge object and the kernel grows it. Moving frames within the reservation was rejected: each move would leave a mapping
 //! of its own there for good, and Linux grants a process 65,530 of them.
@@ -9,7 +10,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::huge::Huge;
+use super::huge::{Huge, HugeTable};
 use super::mheap::Heap;
 use super::mspan::{Span, State};
 use crate::base::{Bytes, PAGE_SIZE, Pages};
@@ -56,7 +57,7 @@ impl Heap {
             return None;
         }
         let mut table = self.huge.lock();
-        if !table.reserve_one() {
+        if !self.reserve_huge(&mut table) {
             return None;
         }
         let p = Linux.map_object(bytes, align)?;
@@ -65,6 +66,14 @@ impl Heap {
         drop(table);
         self.enforce_limit();
         Some(p)
+    }
+
+    /// Makes room for one more entry in the table, and books the memory that takes.
+    fn reserve_huge(&self, table: &mut HugeTable<Linux>) -> bool {
+        let before = table.committed();
+        let ok = table.reserve_one();
+        self.tables_committed.fetch_add(table.committed().0 - before.0, Relaxed);
+        ok
     }
 
     /// Frees a huge object. `None` when none starts at `p`.
@@ -112,7 +121,7 @@ impl Heap {
         }
         let new = n.bytes().0.checked_next_multiple_of(os_page)?;
         let mut table = self.huge.lock();
-        if !table.reserve_one() {
+        if !self.reserve_huge(&mut table) {
             return None;
         }
         // SAFETY: the span's pages are committed and the object's owner is resizing it; old <= new.

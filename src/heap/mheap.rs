@@ -145,14 +145,15 @@ impl Heap {
     }
 
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
-    /// page cache when one is given and the span is short. `None` when memory is exhausted.
+    /// page cache when one is given and the span is short. Beside it, how many of its pages, counted from the first, may hold
+    /// something else than zeros (Go's needzero, finer). `None` when memory is exhausted.
     pub(crate) fn alloc_span(
         &self,
         n: Pages,
         class: Option<Class>,
         align: Pages,
         cache: Option<&mut PageCache>,
-    ) -> Option<Span> {
+    ) -> Option<(Span, Pages)> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
         let block = self.alloc_metadata(metadata)?;
         let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache) else {
@@ -162,13 +163,13 @@ impl Heap {
         };
         let base = self.address_of(start);
         // SAFETY: the block has metadata_bytes for this class.
-        let span = unsafe { Span::init(block, base, n, class, dirty) };
+        let span = unsafe { Span::init(block, base, n, class) };
         self.map.set(
             PageRange { start, len: named_pages(span) },
             Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class) },
         );
         self.took_pages(n, scavenged);
-        Some(span)
+        Some((span, dirty))
     }
 
     /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero.
@@ -207,6 +208,8 @@ impl Heap {
     /// Makes at least `n` more pages usable.
     fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;
+        let tables = |alloc: &PageAlloc<Linux>| self.map.committed_bytes().0 + alloc.committed_bytes().0;
+        let before = tables(alloc);
         let range = match *pending {
             Some(range) => range,
             None => space.commit_next_arena(n).ok()?,
@@ -217,7 +220,7 @@ impl Heap {
         *pending = None;
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
-        self.tables_committed.store(self.map.committed_bytes().0 + alloc.committed_bytes().0, Relaxed);
+        self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);
         Some(())
     }
 
@@ -278,7 +281,6 @@ impl Heap {
         let Some(scavenged) = pages.alloc.alloc_at(more) else { return false };
         drop(pages);
         span.set_npages(n);
-        span.set_dirty();
         self.took_pages(more.len, scavenged);
         true
     }
@@ -318,7 +320,8 @@ impl Heap {
     }
 
     /// Releases up to `want` free pages to the kernel, from the top of the address space down. Without `force` it leaves
-    /// pages in nearly full chunks alone. Returns how many it released; stops early when nothing is left or the OS refuses.
+    /// pages in nearly full chunks alone. Returns how many it released; what the OS refuses is left
+    /// alone.
     pub(super) fn scavenge(&self, want: Pages, step: Pages, force: bool) -> Pages {
         let mut done = Pages(0);
         while done.0 < want.0 {
@@ -332,12 +335,13 @@ impl Heap {
             let ok = unsafe { Linux.release(at, range.len.bytes().0) };
             let mut pages = self.pages.lock();
             if !ok {
-                pages.alloc.free(range);
-                break;
+                pages.alloc.refused(range);
+                continue;
             }
+            // Before anyone can take the pages: `took_pages` subtracts them.
+            self.released.fetch_add(range.len.0, Relaxed);
             pages.alloc.scavenged(range);
             drop(pages);
-            self.released.fetch_add(range.len.0, Relaxed);
             done.0 += range.len.0;
         }
         done
@@ -389,7 +393,9 @@ impl Heap {
         let pages = self.pages.lock();
         pages.alloc.check_invariants();
         check!(pages.alloc.usable_pages().0 == self.usable.load(Relaxed));
+        check!(self.released.load(Relaxed) <= self.usable.load(Relaxed));
         drop(pages);
+        check!(self.in_use.load(Relaxed) <= self.usable.load(Relaxed));
         let huge = self.huge.lock();
         huge.check_invariants();
         check!(huge.bytes().0 == self.huge_bytes.load(Relaxed));

@@ -5,7 +5,7 @@
 //! lines for the four smallest classes:
 //!
 //! ```text
-//! | base next prev | npages nelems nfree | class state list dirty | bits[0..3] | bits[3..11] | bits[11..17] |
+//! | base next prev | npages nelems nfree | class state list   | bits[0..3] | bits[3..11] | bits[11..17] |
 //! |<------------------------------ 64 bytes --------------------------------->|<-- 64 -->|<--- 64 --->|
 //! ```
 //!
@@ -51,7 +51,6 @@ struct Header {
     class: Cell<u8>,
     state: AtomicU8,
     list: Cell<u8>,
-    dirty: Cell<u32>,
     bits: [Cell<u64>; 3],
 }
 
@@ -72,17 +71,10 @@ impl Span {
     }
 
     /// Fills in a header for a span of `class` (all objects free) or, with `None`, for one large object (no bits).
-    /// The first `dirty` pages may hold something else than zeros, the others are zero.
     ///
     /// # Safety
     /// 1. `block` is an unused metadata block of at least `metadata_bytes(nelems)`.
-    pub(crate) unsafe fn init(
-        block: NonNull<u8>,
-        base: usize,
-        npages: Pages,
-        class: Option<Class>,
-        dirty: Pages,
-    ) -> Self {
+    pub(crate) unsafe fn init(block: NonNull<u8>, base: usize, npages: Pages, class: Option<Class>) -> Self {
         let nelems = class.map_or(0, Class::objects);
         let header = block.cast::<Header>();
         // SAFETY: the block is large enough, aligned to a line, and ours (1).
@@ -97,7 +89,6 @@ impl Span {
                 class: Cell::new(class.map_or(0, |c| c.index() as u8)),
                 state: AtomicU8::new(State::InUse as u8),
                 list: Cell::new(NO_LIST),
-                dirty: Cell::new(dirty.0 as u32),
                 bits: [const { Cell::new(0) }; 3],
             });
         }
@@ -160,18 +151,6 @@ impl Span {
     /// Its class; `None` for a large object.
     pub(crate) fn class(self) -> Option<Class> {
         Class::new(self.h().class.get() as usize)
-    }
-
-    /// How much of it, from its base on, may hold something else than zeros (Go's needzero, finer).
-    #[inline(always)]
-    pub(crate) fn dirt(self) -> Bytes {
-        Pages(self.h().dirty.get() as usize).bytes()
-    }
-
-    /// Notes that the program had the memory.
-    #[inline(always)]
-    pub(crate) fn set_dirty(self) {
-        self.h().dirty.set(self.h().npages.get());
     }
 
     /// Objects in all.
@@ -363,7 +342,7 @@ mod tests {
     /// A span at an address that is never touched: its bitmap works on numbers only.
     fn span(class: Class) -> Span {
         // SAFETY: a fresh block of the right size.
-        unsafe { Span::init(header(class.objects()), 0x10_0000, class.pages(), Some(class), class.pages()) }
+        unsafe { Span::init(header(class.objects()), 0x10_0000, class.pages(), Some(class)) }
     }
 
     /// Takes and returns objects at random against a set of free addresses, checking after every step.

@@ -35,6 +35,8 @@ const FLOOR: Pages = Pages((1 << 20) / PAGE_SIZE);
 const STEP: Pages = Pages((64 << 10) / PAGE_SIZE);
 /// Pages per `madvise` when it is urgent.
 const URGENT_STEP: Pages = Pages((4 << 20) / PAGE_SIZE);
+/// Least time between two looks at what idle threads keep.
+const SWEEP_NS: u64 = 1_000 * MS;
 /// Least time between two calls to flush caches.
 const PRESSURE_NS: u64 = 50 * MS;
 
@@ -50,6 +52,8 @@ pub(super) struct Pace {
     rest_until: AtomicU64,
     /// Coarse time of the last call to flush caches.
     last_pressure: AtomicU64,
+    /// Coarse time of the last look at what idle threads keep.
+    last_sweep: AtomicU64,
 }
 
 impl Pace {
@@ -60,6 +64,7 @@ impl Pace {
             peak: AtomicUsize::new(0),
             rest_until: AtomicU64::new(0),
             last_pressure: AtomicU64::new(0),
+            last_sweep: AtomicU64::new(0),
         }
     }
 }
@@ -123,10 +128,14 @@ impl Heap {
         }
     }
 
-    /// A slow-path event: does a round of paced scavenging when one is due. `true` when it did, so that the caller can look
-    /// after its own caches at the same rhythm.
-    pub(crate) fn tick(&self) -> bool {
-        let Some(elapsed) = due(&self.pace.last, sys::coarse_ns(), ROUND_NS) else { return false };
+    /// Whether it is time to look at what idle threads keep; one caller a second is told so, and does it.
+    pub(crate) fn sweep_is_due(&self) -> bool {
+        due(&self.pace.last_sweep, sys::coarse_ns(), SWEEP_NS).is_some()
+    }
+
+    /// A slow-path event: does a round of paced scavenging when one is due.
+    pub(crate) fn tick(&self) {
+        let Some(elapsed) = due(&self.pace.last, sys::coarse_ns(), ROUND_NS) else { return };
         self.enforce_limit();
         let in_use = self.in_use.load(Relaxed);
         let peak = decayed_peak(self.pace.peak.load(Relaxed), in_use, elapsed);
@@ -143,7 +152,6 @@ impl Heap {
             }
             surplus = surplus.saturating_sub(got.0);
         }
-        true
     }
 
     /// Releases every free page now (Go's debug.FreeOSMemory). Returns the bytes released.

@@ -7,7 +7,7 @@
 //! An allocation loads `hdr`, takes the last pointer, and adds 65,535: one pointer less, one allocation more. A free stores
 //! the pointer behind the last one and adds 1. Neither touches the object. Frees are not counted at all: with `net` pointers
 //! moved in by slow paths, `frees = held + allocations - net`. The count of allocations wraps after 2^48, about 78 hours of
-//! one thread doing nothing but allocating one class; differences stay right across the wrap.
+//! one thread doing nothing but allocating one class.
 //!
 //! Only the owning thread writes a bin. Others read `hdr` and `net` to add up statistics.
 #![expect(unsafe_code, reason = "reads and writes the array of pointers in metadata")]

@@ -9,23 +9,33 @@ use core::ptr::{self, NonNull};
 
 use super::MCache;
 use super::bin::Bin;
+use super::list::drop_large;
 use crate::base::{Bytes, Class};
 use crate::heap::{Heap, block_size};
 use crate::mcentral::{central, trim_all};
 
-/// Pointers a bin may hold at first.
+/// Pointers a bin may hold at first ...
 const FIRST_CAP: usize = 8;
+/// ... and bytes, but always two pointers.
+const FIRST_BIN_BYTES: usize = 16 << 10;
 /// Pointers a bin may ever hold ...
 const MAX_CAP: usize = 512;
 /// ... and bytes, but always `MIN_MAX_CAP` pointers.
 const MAX_BIN_BYTES: usize = 64 << 10;
 const MIN_MAX_CAP: usize = 4;
-/// Bytes that the bins of one thread may hold together.
+/// Bytes that the bins of one thread may hold together, what they may hold at first aside.
 const BUDGET: usize = 2 << 20;
 /// Pointers that a bin may hold in a thread that does not allocate the class.
 const FREE_ONLY_CAP: usize = 64;
+/// Slow paths between two questions whether it is time to look at what idle threads keep.
+const SWEEP_EVERY: u32 = 16;
 /// Slow paths between two looks at all bins.
 const LOOK_EVERY: u32 = 512;
+
+/// Pointers that a bin of this class may hold at first.
+fn first_cap(class: Class) -> usize {
+    (FIRST_BIN_BYTES / class.size().0).clamp(2, FIRST_CAP)
+}
 
 /// Pointers that a bin of this class may hold at most.
 fn max_cap(class: Class) -> usize {
@@ -88,6 +98,9 @@ impl MCache {
     /// Gives the `n` oldest pointers of a bin to the central store.
     fn flush(&self, bin: &Bin, class: Class, heap: &Heap, n: usize) {
         let held = bin.held();
+        if n == 0 {
+            return;
+        }
         let slots = bin.slots(held);
         central(class).flush(class, heap, &slots[..n]);
         slots.copy_within(n.., 0);
@@ -114,7 +127,7 @@ impl MCache {
     /// Doubles what a bin may hold, within its bounds and the thread's budget; leaves it as it is when that cannot be.
     fn grow(&self, bin: &Bin, class: Class, heap: &Heap) {
         let old = bin.cap();
-        let new = (old * 2).max(FIRST_CAP).min(max_cap(class));
+        let new = (old * 2).max(first_cap(class)).min(max_cap(class));
         let more = (new.saturating_sub(old)) * class.size().0;
         if more == 0 || (old > 0 && self.capacity.get() + more > BUDGET) {
             return;
@@ -155,6 +168,9 @@ impl MCache {
             self.flush_all(heap);
         }
         self.events.set(self.events.get() + 1);
+        if self.events.get().is_multiple_of(SWEEP_EVERY) && heap.sweep_is_due() {
+            drop_large(heap, false);
+        }
         if self.events.get() >= LOOK_EVERY {
             self.events.set(0);
             self.look(heap);
@@ -170,7 +186,7 @@ impl MCache {
             }
             if !bin.is_active(true) {
                 self.flush(bin, class, heap, bin.held());
-                let half = (bin.cap() / 2).max(FIRST_CAP.min(max_cap(class)));
+                let half = (bin.cap() / 2).max(first_cap(class));
                 let less = (bin.cap() - half.min(bin.cap())) * class.size().0;
                 bin.set_cap(bin.cap().min(half));
                 self.capacity.set(self.capacity.get() - less);
@@ -204,9 +220,7 @@ impl MCache {
     pub(crate) fn flush_own(&self, heap: &Heap) {
         for class in Class::all() {
             let bin = self.bin(class);
-            if bin.held() > 0 {
-                self.flush(bin, class, heap, bin.held());
-            }
+            self.flush(bin, class, heap, bin.held());
         }
         self.drop_large(heap);
         // SAFETY: the page cache is the owner's, and nothing else refers to it now.

@@ -10,7 +10,8 @@
 //! free -- take_for_scavenge --> in use -- madvise without the lock, then scavenged --> free, with the kernel
 //! ```
 //!
-//! Invariants: `in_use` and `dirty` are exact; a chunk with a run that can be given back has its bit in `wanted`; no chunk at
+//! Invariants: `in_use` and `dirty` are exact; a chunk with a run that can be given back has its bit in `wanted`,
+//! unless the OS refused a run of it since more of it was freed; no chunk at
 //! or above `top` has.
 //!
 //! Rejected: Go's two marked search addresses and generations. A bit for each chunk is exact, and 64 of them are a word.
@@ -46,6 +47,8 @@ struct Group {
     wanted: u64,
     /// Chunks that are nearly full.
     full: u64,
+    /// Chunks of which the OS refused a run, and which are left alone until more of them is freed.
+    refused: u64,
     counts: [Counts; GROUP],
 }
 
@@ -102,6 +105,7 @@ impl<O: Os> ScavengeIndex<O> {
         counts.dirty += (n - scavenged) as u16;
         if n > scavenged {
             g.wanted |= bit;
+            g.refused &= !bit;
             self.top = self.top.max(c / GROUP + 1);
         }
         if (counts.in_use as usize) < NEARLY_FULL {
@@ -115,6 +119,12 @@ impl<O: Os> ScavengeIndex<O> {
     /// Books that chunk `c` has no run to give back, until more of it is freed.
     fn nothing_in(&mut self, c: usize) {
         self.groups.at_mut(c / GROUP).wanted &= !(1 << (c % GROUP));
+    }
+
+    /// Books that the OS refused a run of chunk `c`.
+    fn refused_in(&mut self, c: usize) {
+        self.nothing_in(c);
+        self.groups.at_mut(c / GROUP).refused |= 1 << (c % GROUP);
     }
 
     /// The highest chunk that may have something to give back; with `force` also among the nearly full ones.
@@ -144,7 +154,8 @@ impl<O: Os> ScavengeIndex<O> {
         let (g, n) = (self.groups.at(c / GROUP), self.counts(c));
         let (wanted, full) = (g.wanted >> (c % GROUP) & 1 == 1, g.full >> (c % GROUP) & 1 == 1);
         check!(full == (n.in_use as usize >= NEARLY_FULL); chunk = c; counts = n);
-        check!(!has_run || wanted; chunk = c; counts = n);
+        let refused = g.refused >> (c % GROUP) & 1 == 1;
+        check!(!has_run || wanted || refused; chunk = c; counts = n);
         check!(!wanted || n.dirty > 0; chunk = c; counts = n);
         check!(!wanted || c / GROUP < self.top; chunk = c; top = self.top);
         check!(!wanted || full || c / GROUP < self.top_sparse; chunk = c; top = self.top_sparse);
@@ -168,6 +179,13 @@ impl<O: Os> PageAlloc<O> {
             self.index.nothing_in(c);
         }
         None
+    }
+
+    /// Gives pages back that `take_for_scavenge` took and the kernel refused (the program locked them). The chunk is left alone
+    /// until more of it is freed.
+    pub(crate) fn refused(&mut self, r: PageRange) {
+        self.free(r);
+        self.index.refused_in(r.start.0 / CHUNK_PAGES);
     }
 
     /// Gives pages back that `take_for_scavenge` took and the kernel now has.

@@ -148,37 +148,26 @@ impl Linux {
         old: usize,
         new: usize,
     ) -> Option<NonNull<u8>> {
-        // The target is reserved at its full length first, so that growing the moved part in place almost always works.
-        let to = map(new, ProtFlags::empty())?;
-        if !self.move_pages(from, old, to) {
-            unmap(to, new);
+        if faults::refuse() {
             return None;
         }
-        // SAFETY: `to` has `new` bytes, of which the first `old` are the moved pages.
-        unmap(unsafe { to.add(old) }, new - old);
+        // Not to a fixed place: a refused fixed move has unmapped its target already, or has moved only the first of several
+        // kernel mappings (Linux 6.17 on). A move to a place of the kernel's choice is refused as a whole.
+        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
+        // SAFETY: the range belongs to the caller (1), stays mapped, and its contents are the caller's to move.
+        let to = super::errno::preserve(|| unsafe {
+            rustix::mm::mremap(from.as_ptr().cast(), old, old, flags).ok()
+        });
+        let to = NonNull::new(to?.cast::<u8>())?;
         // SAFETY: the moved pages are one mapping, and nobody knows its address yet.
-        let grown = if old == new { Some(to) } else { unsafe { self.resize_object(to, old, new) } };
+        let grown = unsafe { self.resize_object(to, old, new) };
         if grown.is_none() {
-            // Put the pages back where they came from; the range is still mapped and ours.
-            if !self.move_pages(to, old, from) {
-                // SAFETY: both ranges are mapped, `old` bytes long, and do not overlap.
-                unsafe { core::ptr::copy_nonoverlapping(to.as_ptr(), from.as_ptr(), old) };
-            }
+            // SAFETY: both ranges are mapped, `old` bytes long, and do not overlap.
+            unsafe { core::ptr::copy_nonoverlapping(to.as_ptr(), from.as_ptr(), old) };
             unmap(to, old);
         }
         let grown = grown?;
         name_mapping(grown, new, c"gort: huge object");
         Some(grown)
-    }
-
-    fn move_pages(self, from: NonNull<u8>, bytes: usize, to: NonNull<u8>) -> bool {
-        if faults::refuse() {
-            return false;
-        }
-        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
-        // SAFETY: both ranges belong to the caller; the target holds nothing.
-        super::errno::preserve(|| unsafe {
-            rustix::mm::mremap_fixed(from.as_ptr().cast(), bytes, bytes, flags, to.as_ptr().cast()).is_ok()
-        })
     }
 }

@@ -30,7 +30,7 @@ pub(crate) trait Os: Copy + Send + Sync {
     unsafe fn commit(self, addr: NonNull<u8>, bytes: usize) -> bool;
 
     /// Returns the page frames of committed memory to the kernel; it reads as zeros from then on. `false` when the kernel
-    /// refuses: then the contents are unchanged.
+    /// refuses, perhaps half way (the program locked a page): then what is where is unknown.
     ///
     /// # Safety
     /// 1. The range is committed.  2. Nobody relies on its contents.

@@ -7,16 +7,14 @@ use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 /// The key whose destructor runs when a thread exits; -1 before `on_exit_init`.
 static KEY: AtomicI64 = AtomicI64::new(-1);
 
-/// Makes `hook` run at the exit of each thread that called [`arm_exit`]. Once per process. `false` when the process has no
-/// key left: then threads' caches are not flushed at exit.
-pub(crate) fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) -> bool {
+/// Makes `hook` run at the exit of each thread that called [`arm_exit`]. Once per process. When the process has no key left,
+/// threads' caches are not flushed at exit.
+pub(crate) fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) {
     let mut key = 0;
     // SAFETY: key is valid for a write; hook has the signature of a destructor.
-    let ok = unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) } == 0;
-    if ok {
+    if unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) } == 0 {
         KEY.store(i64::from(key), Relaxed);
     }
-    ok
 }
 
 /// Arms the exit hook for the calling thread with a value that is not null. May allocate through the C library.
@@ -44,7 +42,8 @@ pub(crate) fn process_id() -> u32 {
     unsafe { libc::getpid() }.unsigned_abs()
 }
 
-/// Starts a detached thread with a small stack. `false` when the system refuses.
+/// Starts a detached thread with a small stack and all signals blocked: it must not run the program's handlers. `false` when the
+/// system refuses.
 pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void) -> bool {
     super::errno::preserve(|| {
         let mut attr = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
@@ -56,22 +55,21 @@ pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void)
         unsafe { libc::pthread_attr_setstacksize(attr.as_mut_ptr(), 64 << 10) };
         // SAFETY: as above.
         unsafe { libc::pthread_attr_setdetachstate(attr.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED) };
+        let mut all = core::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = core::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: all is valid for a write.
+        unsafe { libc::sigfillset(all.as_mut_ptr()) };
+        // SAFETY: all was filled in above, before is valid for a write. The new thread inherits the mask.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         let mut id = 0;
         // SAFETY: attr is initialised; body has the signature of a thread's entry.
         let ok = unsafe { libc::pthread_create(&raw mut id, attr.as_ptr(), body, ptr::null_mut()) } == 0;
+        // SAFETY: filled in by the call that blocked them.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         // SAFETY: initialised above, not used afterwards.
         unsafe { libc::pthread_attr_destroy(attr.as_mut_ptr()) };
         ok
     })
-}
-
-/// Blocks all signals for the calling thread: a helper thread must not run the program's handlers.
-pub(crate) fn block_signals() {
-    let mut all = core::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: all is valid for a write.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: filled in above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut()) };
 }
 
 /// Sleeps for about `ms` milliseconds.

@@ -433,6 +433,30 @@ fn nearly_full_chunks_are_scavenged_only_by_force() {
     p.check();
 }
 
+/// A page that the program locked must not keep the rest from being given back.
+#[test]
+fn a_chunk_that_the_os_refuses_does_not_hold_up_the_others() {
+    let mut p = Pair::new(4096, 4 * 512);
+    p.grow(4);
+    p.alloc(4 * 512);
+    let mut real = p.real;
+    real.free(range(100, 1900));
+    let top = real.take_for_scavenge(Pages(16), true).unwrap();
+    assert_eq!(top, range(2000 - 16, 16));
+    real.refused(top);
+    real.check_invariants();
+    let next = real.take_for_scavenge(Pages(16), true).unwrap();
+    assert_eq!(next, range(3 * 512 - 16, 16), "the chunk below has its turn");
+    real.scavenged(next);
+    real.free(range(2000, 4));
+    assert_eq!(
+        real.take_for_scavenge(Pages(16), true),
+        Some(range(2004 - 16, 16)),
+        "freeing more makes it worth a try"
+    );
+    real.check_invariants();
+}
+
 #[test]
 fn requests_that_cannot_be_met() {
     let mut p = Pair::new(4096, 2 * 512);
