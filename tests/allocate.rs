@@ -334,6 +334,7 @@ fn a_blocked_object_of_a_mebibyte_moves_its_pages() {
             let at = object.addr();
             let neighbour = Object::new(layout(size, 8), 8);
             assert_eq!(neighbour.addr(), object.end(), "the neighbour blocks the way");
+            let before = gort::stats().heap_released;
             let moved = object.resize(size + PAGE);
             assert_ne!(moved.addr(), at);
             if kernel_moves_pages() {

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -168,6 +169,55 @@ fn a_memory_limit_holds_for_threads_together() {
             threads.into_iter().map(|t| t.join().expect("nothing was wrong")).max()
         });
         assert!(highest < Some(LIMIT + LIMIT / 8), "{highest:?} bytes ready with a limit of {LIMIT}");
+    });
+}
+
+#[test]
+fn a_memory_limit_covers_huge_objects() {
+    const LIMIT: usize = 64 * MIB;
+    let case = Case::new("a_memory_limit_covers_huge_objects", "it").env("GOMEMLIMIT", "64MiB");
+    case.env("GODEBUG", "hugemin=1MiB").succeeds(|| {
+        drop(objects(40 * MIB));
+        assert!(ready() > 40 * MIB, "{} bytes are ready", ready());
+        // Not both: what is free has to go for the huge object.
+        let huge = Object::new(layout(40 * MIB, 8), 1);
+        assert!(ready() < LIMIT + LIMIT / 8, "{} bytes ready with a limit of {LIMIT}", ready());
+        let huge = huge.resize(56 * MIB);
+        assert!(ready() < LIMIT + LIMIT / 8, "{} bytes ready with a limit of {LIMIT}", ready());
+        drop(huge);
+    });
+}
+
+#[test]
+fn at_the_memory_limit_other_threads_empty_their_caches() {
+    Case::new("at_the_memory_limit_other_threads_empty_their_caches", "it").succeeds(|| {
+        let step = Arc::new(Barrier::new(2));
+        let keeper = thread::spawn({
+            let step = step.clone();
+            move || {
+                for _ in 0..50 {
+                    drop(
+                        (0..120).map(|i| Object::new(layout(1_500 * (1 + i % 20), 8), 1)).collect::<Vec<_>>(),
+                    );
+                }
+                step.wait();
+                step.wait();
+                // A slow path, where it learns of the limit.
+                drop(Object::new(layout(50_000, 8), 2));
+                step.wait();
+            }
+        });
+        step.wait();
+        let live = objects(4 * MIB);
+        let kept = gort::stats().heap_inuse;
+        // Nothing that is free is enough: what threads keep has to go as well.
+        gort::set_memory_limit(MIB as u64);
+        step.wait();
+        step.wait();
+        keeper.join().expect("nothing was wrong");
+        let left = gort::stats().heap_inuse;
+        assert!(left + (MIB / 4) as u64 <= kept, "{kept} bytes were in use, {left} still are");
+        drop(live);
     });
 }
 

@@ -153,12 +153,13 @@ impl Linux {
         }
         // Not to a fixed place: a refused fixed move has unmapped its target already, or has moved only the first of several
         // kernel mappings (Linux 6.17 on). A move to a place of the kernel's choice is refused as a whole.
-        let flags = MremapFlags::MAYMOVE | MremapFlags::from_bits_retain(libc::MREMAP_DONTUNMAP as u32);
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        // The kernel reads the fifth argument, a hint, with DONTUNMAP; rustix's mremap does not pass one.
         // SAFETY: the range belongs to the caller (1), stays mapped, and its contents are the caller's to move.
         let to = super::errno::preserve(|| unsafe {
-            rustix::mm::mremap(from.as_ptr().cast(), old, old, flags).ok()
+            libc::mremap(from.as_ptr().cast(), old, old, flags, core::ptr::null_mut::<libc::c_void>())
         });
-        let to = NonNull::new(to?.cast::<u8>())?;
+        let to = NonNull::new(to.cast::<u8>()).filter(|_| to != libc::MAP_FAILED)?;
         // SAFETY: the moved pages are one mapping, and nobody knows its address yet.
         let grown = unsafe { self.resize_object(to, old, new) };
         if grown.is_none() {
