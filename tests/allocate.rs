@@ -343,6 +343,8 @@ fn a_blocked_object_of_a_mebibyte_moves_its_pages() {
                     rounded(moved.layout()),
                     "the pages were copied, not moved"
                 );
+                // The place it left has no page frames.
+                assert_eq!(gort::stats().heap_released - before, size as u64);
             }
             // What it left behind is free, and reads as zeros.
             let place = Object::zeroed(layout(size, 8), 9);
