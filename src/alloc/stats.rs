@@ -71,9 +71,9 @@ pub struct MemStats {
 pub fn stats() -> MemStats {
     let mut by_size = [BySize::default(); NUM_CLASSES];
     let mut sum = Counts::default();
-    let mut mcaches = 0;
+    // All but the shared one, which is no metadata.
+    let mcaches = each_mcache().count() - 1;
     for mcache in each_mcache() {
-        mcaches += 1;
         let large = mcache.large_counts();
         sum.allocs += large.allocs;
         sum.bytes += large.bytes;
