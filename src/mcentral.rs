@@ -312,7 +312,7 @@ mod tests {
     /// Random refills, flushes and trims of a store of the test's own against a set of objects that are out.
     #[test]
     fn random_batches_match_a_set_for_every_class() {
-        let heap = heap::init(|_| {}).unwrap();
+        let (heap, _alone) = heap::heap_alone();
         for class in Class::all() {
             let central = Central::new();
             let mut random = Random::from_env("central", class.index() as u64);

@@ -95,6 +95,15 @@ pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<&'static Heap> {
     heap()
 }
 
+/// The heap for a test of the layers above, alone: another test's spans must not come and go where this one looks.
+#[cfg(test)]
+pub(crate) fn heap_alone() -> (&'static Heap, impl Drop) {
+    extern crate std;
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (init(|_| {}).expect("the OS has memory for a heap"), alone)
+}
+
 impl Heap {
     fn new(os: Linux) -> Option<Self> {
         let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()))?;

@@ -36,7 +36,7 @@ fn check(m: &MCache, twin: &Twin, class: Class) {
 
 #[test]
 fn random_programs_match_a_twin_that_counts_by_hand() {
-    let heap = heap::init(|_| {}).unwrap();
+    let (heap, _alone) = heap::heap_alone();
     for case in 0..12 {
         let mut random = Random::from_env("mcache", case);
         let m = Box::leak(Box::new(MCache::new()));
@@ -90,7 +90,7 @@ fn random_programs_match_a_twin_that_counts_by_hand() {
 
 #[test]
 fn a_cache_that_only_frees_stays_small() {
-    let heap = heap::init(|_| {}).unwrap();
+    let (heap, _alone) = heap::heap_alone();
     let (maker, eater) = (Box::leak(Box::new(MCache::new())), Box::leak(Box::new(MCache::new())));
     let class = Class::new(8).unwrap();
     for _ in 0..50_000 {
