@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use common::{Case, Object, PAGE, Random, layout, resident, seconds_until};
+use common::{Case, Object, PAGE, Random, fill_caches, layout, resident, seconds_until};
 
 #[global_allocator]
 static GLOBAL: gort::GoAlloc = gort::GoAlloc;
@@ -195,11 +195,7 @@ fn at_the_memory_limit_other_threads_empty_their_caches() {
         let keeper = thread::spawn({
             let step = step.clone();
             move || {
-                for _ in 0..50 {
-                    drop(
-                        (0..120).map(|i| Object::new(layout(1_500 * (1 + i % 20), 8), 1)).collect::<Vec<_>>(),
-                    );
-                }
+                fill_caches();
                 step.wait();
                 step.wait();
                 // A slow path, where it learns of the limit.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, sync_channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{Case, Object, PAGE, Random, layout};
+use common::{Case, Object, PAGE, Random, fill_caches, layout};
 
 #[global_allocator]
 static GLOBAL: gort::GoAlloc = gort::GoAlloc;
@@ -234,12 +234,7 @@ fn a_call_to_give_back_reaches_a_thread_at_its_next_slow_path() {
         let keeper = thread::spawn({
             let step = step.clone();
             move || {
-                // Some of each size stays with the thread, ready for the next of that size.
-                for _ in 0..50 {
-                    drop(
-                        (0..120).map(|i| Object::new(layout(1_500 * (1 + i % 20), 8), 1)).collect::<Vec<_>>(),
-                    );
-                }
+                fill_caches();
                 step.wait();
                 step.wait();
                 drop(Object::new(layout(50_000, 8), 2));

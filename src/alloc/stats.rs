@@ -157,8 +157,8 @@ pub fn measure<R>(f: impl FnOnce() -> R) -> (R, Measured) {
     (r, mcache::current().thread_counts().since(before).into())
 }
 
-/// Flushes the calling thread's caches and the central ones, asks other threads to do the same at their next slow path, and releases all free pages
-/// to the kernel at once. Returns the bytes released.
+/// Flushes the calling thread's caches and the central ones, asks other threads to do the same at their next slow path, and
+/// releases all free pages to the kernel at once. Returns the bytes released.
 ///
 /// Source: Go's `debug.FreeOSMemory`.
 pub fn free_os_memory() -> u64 {

@@ -5,8 +5,8 @@
 //! lines for the four smallest classes:
 //!
 //! ```text
-//! | base next prev | npages nelems nfree | class state list   | bits[0..3] | bits[3..11] | bits[11..17] |
-//! |<------------------------------ 64 bytes --------------------------------->|<-- 64 -->|<--- 64 --->|
+//! | base next prev | npages nelems nfree | class state list | bits[0..3] | bits[3..11] | bits[11..17] |
+//! |<------------------------------- 64 bytes ------------------------------->|<-- 64 -->|<--- 64 --->|
 //! ```
 //!
 //! A set bit is a free object; a clear one is out: with the program, in a bin or in a transfer cache. Invariant: `nfree` is

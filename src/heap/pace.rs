@@ -7,7 +7,8 @@
 //! address space down, at 1 % of one CPU. There is no thread: the work is done at slow-path events, when enough time has
 //! passed; the opt-in background thread only calls `tick` while the program is idle.
 //!
-//! The limit is soft, as in Go: above it, free pages are released as soon as there are any, at half of the CPU at most, and threads are asked to flush their caches; memory is refused only when the kernel refuses it.
+//! The limit is soft, as in Go: above it, free pages are released as soon as there are any, at half of the CPU at most, and
+//! threads are asked to flush their caches; memory is refused only when the kernel refuses it.
 
 use core::sync::atomic::{
     AtomicU64, AtomicUsize,

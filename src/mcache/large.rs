@@ -1,8 +1,8 @@
 //! A few recently freed large spans that stay with the thread, so that a loop that allocates and frees 64 KiB or 1 MiB never
 //! reaches the page heap.
 //!
-//! Only the owner puts spans in; anyone may take them out (the scavenger does, from threads that are idle), so an entry is one
-//! word that is swapped: header address (48 bits) and pages (16 bits).
+//! Only the owner puts spans in; anyone may take them out (once a second some thread's slow path does, from threads that have
+//! not used theirs), so an entry is one word that is swapped: header address (48 bits) and pages (16 bits).
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{

@@ -179,3 +179,10 @@ impl Drop for Object {
         unsafe { GoAlloc.dealloc(self.p.as_ptr(), self.layout) };
     }
 }
+
+/// Leaves some objects of many sizes in the calling thread's caches, ready for the next of those sizes.
+pub(crate) fn fill_caches() {
+    for _ in 0..50 {
+        drop((0..120).map(|i| Object::new(layout(1_500 * (1 + i % 20), 8), 1)).collect::<Vec<_>>());
+    }
+}
