@@ -5,8 +5,8 @@
 //! cost is time. With the feature `invariants` the same programs run with the heap's invariants checked throughout:
 //!
 //! ```text
-//! cargo test --release --test programs
-//! cargo test --release --features invariants --test programs
+//! cargo test --release --test crates
+//! cargo test --release --features invariants --test crates
 //! ```
 //!
 //! Rejected: running the programs side by side in one process. They would share one heap, and a count that is off by one
