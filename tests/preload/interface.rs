@@ -1,0 +1,1 @@
+//! The allocation interface, called from C and C++.
