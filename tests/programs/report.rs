@@ -1,0 +1,199 @@
+//! What a developer sees: how far it is, the table at the end, and the figures for other programs to read.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use serde_json::{Value, json};
+
+use super::rounds::{Figures, Outcome, Pair};
+
+/// What a program is thought to take before any has shown it.
+const GUESS: Duration = Duration::from_secs(25);
+
+/// Tells on stderr how far it is.
+pub(crate) struct Progress {
+    programs: usize,
+    done: u32,
+    name: String,
+    under: String,
+    start: Instant,
+    /// When this program started, when its first run did, and how many runs have begun since.
+    program_start: Instant,
+    runs_start: Option<Instant>,
+    runs: u32,
+    terminal: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(programs: usize, under: String) -> Self {
+        let now = Instant::now();
+        let terminal = io::stderr().is_terminal();
+        let name = String::new();
+        Self {
+            programs,
+            done: 0,
+            name,
+            under,
+            start: now,
+            program_start: now,
+            runs_start: None,
+            runs: 0,
+            terminal,
+        }
+    }
+
+    /// The next program.
+    pub(crate) fn started(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+        self.program_start = Instant::now();
+        self.runs_start = None;
+        self.runs = 0;
+    }
+
+    /// The next step of this program, and how many runs it has still to go through, this one included.
+    pub(crate) fn step(&mut self, what: &str, runs_left: Option<u32>) {
+        let line = format!("{} {what} ... {} left", self.head(), minutes(self.left(runs_left)));
+        if runs_left.is_some() {
+            self.runs_start.get_or_insert_with(Instant::now);
+            self.runs += 1;
+        }
+        if self.terminal {
+            eprint!("\r\x1b[2K{line}");
+            // Nobody is told about a terminal that is gone.
+            let _ = io::stderr().flush();
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    /// What became of it.
+    pub(crate) fn finished(&mut self, outcome: &Outcome) {
+        let clear = if self.terminal { "\r\x1b[2K" } else { "" };
+        match &outcome.failure {
+            None => eprintln!(
+                "{clear}{} passed; {} / glibc: time {}, peak memory {}",
+                self.head(),
+                self.under,
+                ratio(&outcome.pairs, Pair::time_ratio),
+                ratio(&outcome.pairs, Pair::peak_ratio),
+            ),
+            Some(failure) => eprintln!("{clear}{} FAILED: {failure}", self.head()),
+        }
+        self.done += 1;
+    }
+
+    fn head(&self) -> String {
+        format!("[{}/{}] {}:", self.done + 1, self.programs, self.name)
+    }
+
+    fn left(&self, runs_left: Option<u32>) -> Duration {
+        let each = if self.done == 0 { GUESS } else { (self.program_start - self.start) / self.done };
+        let this = match (self.runs_start, runs_left) {
+            (Some(since), Some(left)) if self.runs > 0 => since.elapsed() / self.runs * left,
+            _ => each,
+        };
+        this + each * (self.programs as u32 - self.done - 1)
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+}
+
+/// On what machine this is.
+pub(crate) fn heading(under: &str) -> String {
+    format!(
+        "Programs with {under} against the same programs without, {}, {} cores. Ratios are {under} / glibc: the median of the \
+         rounds (least to most).",
+        processor(),
+        thread::available_parallelism().map_or(0, usize::from),
+    )
+}
+
+fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// A row for each program.
+pub(crate) fn table(outcomes: &[Outcome]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(
+        ["program", "version", "passed", "rounds", "time", "glibc, s", "peak memory", "glibc, MiB"]
+            .map(str::to_owned),
+    );
+    for outcome in outcomes {
+        let pairs = &outcome.pairs;
+        let median_of = |of: fn(&Figures) -> f64| median(pairs.iter().map(|p| of(&p.without)).collect());
+        let show = |n: Option<f64>, digits| n.map_or_else(String::new, |n| format!("{n:.digits$}"));
+        table.add_row([
+            outcome.name.clone(),
+            outcome.version.clone(),
+            if outcome.failure.is_none() { "yes".to_owned() } else { "NO".to_owned() },
+            pairs.len().to_string(),
+            ratio(pairs, Pair::time_ratio),
+            show(median_of(|f| f.seconds), 2),
+            ratio(pairs, Pair::peak_ratio),
+            show(median_of(|f| f.peak_kib as f64 / 1024.0), 1),
+        ]);
+    }
+    for number in 3..8 {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The median of the rounds, and the least and the most; nothing if there were none.
+fn ratio(pairs: &[Pair], of: fn(&Pair) -> f64) -> String {
+    let ratios: Vec<f64> = pairs.iter().map(of).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    median(ratios).map_or_else(String::new, |m| format!("{m:.2} ({least:.2} to {most:.2})"))
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[half]),
+        _ => Some((values[half - 1] + values[half]) / 2.0),
+    }
+}
+
+/// Everything that was measured.
+pub(crate) fn json(outcomes: &[Outcome], under: &str) -> Value {
+    let figures = |f: &Figures| json!({ "seconds": f.seconds, "peak_kib": f.peak_kib });
+    let programs: Vec<Value> = outcomes
+        .iter()
+        .map(|outcome| {
+            let rounds: Vec<Value> = outcome
+                .pairs
+                .iter()
+                .map(|pair| json!({ "glibc": figures(&pair.without), under: figures(&pair.with) }))
+                .collect();
+            json!({
+                "name": outcome.name,
+                "version": outcome.version,
+                "passed": outcome.failure.is_none(),
+                "failure": outcome.failure,
+                "rounds": rounds,
+                "time_ratio": median(outcome.pairs.iter().map(Pair::time_ratio).collect()),
+                "peak_ratio": median(outcome.pairs.iter().map(Pair::peak_ratio).collect()),
+            })
+        })
+        .collect();
+    json!({
+        "under": under,
+        "processor": processor(),
+        "cores": thread::available_parallelism().map_or(0, usize::from),
+        "programs": programs,
+    })
+}

@@ -1,0 +1,139 @@
+//! The rounds of one program: without and with, in turns, and what each said held against the first.
+
+use super::library::Prefix;
+use super::process;
+use super::report::Progress;
+use super::scenario::{Place, Run, Scenario};
+
+/// The rounds, unless somebody says otherwise.
+const ROUNDS: u32 = 3;
+/// The rounds of a program that takes longer than this.
+const FEW_ROUNDS: u32 = 2;
+const LONG_SECONDS: f64 = 10.0;
+
+/// What one run took.
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) seconds: f64,
+    pub(crate) peak_kib: u64,
+}
+
+/// One round.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) without: Figures,
+    pub(crate) with: Figures,
+}
+
+impl Pair {
+    pub(crate) fn time_ratio(&self) -> f64 {
+        self.with.seconds / self.without.seconds
+    }
+
+    pub(crate) fn peak_ratio(&self) -> f64 {
+        self.with.peak_kib as f64 / self.without.peak_kib as f64
+    }
+}
+
+/// What became of one program.
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) pairs: Vec<Pair>,
+    /// The first line says it all, more may follow.
+    pub(crate) failure: Option<String>,
+}
+
+/// Runs all rounds, or as many as pass.
+pub(crate) fn run(
+    scenario: &Scenario,
+    place: &Place,
+    prefix: &Prefix,
+    rounds: Option<u32>,
+    progress: &mut Progress,
+) -> Outcome {
+    let mut outcome =
+        Outcome { name: scenario.name.clone(), version: String::new(), pairs: Vec::new(), failure: None };
+    progress.started(&scenario.name);
+    outcome.failure = measure(scenario, place, prefix, rounds, progress, &mut outcome).err();
+    place.done_with(&scenario.name);
+    outcome
+}
+
+fn measure(
+    scenario: &Scenario,
+    place: &Place,
+    prefix: &Prefix,
+    asked: Option<u32>,
+    progress: &mut Progress,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    progress.step("inputs", None);
+    outcome.version = scenario.version(place)?;
+    scenario.prepare(place)?;
+
+    let mut rounds = asked.unwrap_or(ROUNDS);
+    let mut expected: Option<Vec<u8>> = None;
+    let mut round = 1;
+    while round <= rounds {
+        let mut figures = [None; 2];
+        // Another one goes first in each round, but what is expected is found without.
+        let order = if round % 2 == 1 { [false, true] } else { [true, false] };
+        for (turn, with) in order.into_iter().enumerate() {
+            let left = (rounds - round) * 2 + 2 - turn as u32;
+            let who = if with { prefix.name() } else { "glibc" };
+            progress.step(&format!("round {round} of {rounds}, {who}"), Some(left));
+            let run = scenario.run(place, with.then_some(prefix));
+            let run = run.map_err(|e| format!("round {round}, {who}, {e}"))?;
+            match &expected {
+                Some(expected) => {
+                    compare(expected, &run.stdout).map_err(|e| format!("round {round}, {who}: {e}"))?;
+                }
+                None if run.stdout.is_empty() => {
+                    return Err(format!("run, {who}: prints nothing to compare"));
+                }
+                None => expected = Some(run.stdout.clone()),
+            }
+            figures[usize::from(with)] = Some(self::figures(&run)?);
+        }
+        if let [Some(without), Some(with)] = figures {
+            outcome.pairs.push(Pair { without, with });
+            if asked.is_none() && without.seconds + with.seconds > LONG_SECONDS {
+                rounds = FEW_ROUNDS.max(round);
+            }
+        }
+        round += 1;
+    }
+    if process::interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
+}
+
+fn figures(run: &Run) -> Result<Figures, String> {
+    // A ratio needs both.
+    if run.seconds <= 0.0 || run.peak_kib == 0 {
+        return Err(format!("run: took {} s and {} KiB", run.seconds, run.peak_kib));
+    }
+    Ok(Figures { seconds: run.seconds, peak_kib: run.peak_kib })
+}
+
+/// Says where `found` first differs from `expected`.
+fn compare(expected: &[u8], found: &[u8]) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    let [expected, found] = [expected, found].map(String::from_utf8_lossy);
+    let (mut a, mut b) = (expected.lines(), found.lines());
+    let mut number = 0;
+    loop {
+        number += 1;
+        match (a.next(), b.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (None, None) => return Err("prints other line ends than the first run".to_owned()),
+            (a, b) => {
+                let [a, b] = [a, b].map(|line| line.unwrap_or("(end)"));
+                return Err(format!(
+                    "prints something else in line {number}\n    first run: {a}\n    this run:  {b}"
+                ));
+            }
+        }
+    }
+}

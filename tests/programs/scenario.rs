@@ -1,0 +1,223 @@
+//! One program: its script, and the directories in which the script runs.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::time::Duration;
+use std::{cell, env};
+
+use super::library::Prefix;
+use super::process as child;
+
+/// What one run may take at most: many times what any should take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// What making the inputs may take.
+const PREPARE_LIMIT: Duration = Duration::from_secs(300);
+/// How many lines of a failed script's stderr are shown.
+const LINES: usize = 15;
+
+/// One program.
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    /// What its script says of itself.
+    pub(crate) about: String,
+    script: PathBuf,
+}
+
+/// What one run took and said.
+pub(crate) struct Run {
+    pub(crate) seconds: f64,
+    pub(crate) peak_kib: u64,
+    /// What must be the same every time.
+    pub(crate) stdout: Vec<u8>,
+}
+
+impl Scenario {
+    /// All that `dir` holds, by name.
+    pub(crate) fn all(dir: &Path) -> Result<Vec<Self>, String> {
+        let why = |e: io::Error| format!("cannot read {}: {e}", dir.display());
+        let mut all = Vec::new();
+        for entry in fs::read_dir(dir).map_err(why)? {
+            let script = entry.map_err(why)?.path();
+            let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&script).map_err(why)?;
+            let about = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default().to_owned();
+            all.push(Self { name, about, script });
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The program and its version.
+    pub(crate) fn version(&self, place: &Place) -> Result<String, String> {
+        let run = self.call("version", place, None, LIMIT)?;
+        Ok(String::from_utf8_lossy(&run.stdout).lines().next().unwrap_or_default().trim().to_owned())
+    }
+
+    /// Makes the inputs.
+    pub(crate) fn prepare(&self, place: &Place) -> Result<(), String> {
+        self.call("prepare", place, None, PREPARE_LIMIT).map(drop)
+    }
+
+    /// One timed run.
+    pub(crate) fn run(&self, place: &Place, under: Option<&Prefix>) -> Result<Run, String> {
+        self.call("run", place, under, LIMIT)
+    }
+
+    fn call(
+        &self,
+        what: &str,
+        place: &Place,
+        under: Option<&Prefix>,
+        limit: Duration,
+    ) -> Result<Run, String> {
+        let dirs = place.dirs(&self.name).map_err(|e| format!("cannot make a work directory: {e}"))?;
+        let why = |e: io::Error| format!("cannot run {}: {e}", self.script.display());
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| dirs.metrics.join(name));
+        let ended = child::run(
+            Command::new(&self.script)
+                .arg(what)
+                .current_dir(&dirs.work)
+                .env("UNDER", under.map_or("", Prefix::words))
+                .env("LIBRARY", under.map_or("", Prefix::library))
+                .env("SHARED", &dirs.shared)
+                .env("METRICS", &dirs.metrics)
+                .env("LC_ALL", "C.UTF-8")
+                .env_remove("LD_PRELOAD")
+                .stdin(Stdio::null())
+                .stdout(File::create(&stdout).map_err(why)?)
+                .stderr(File::create(&stderr).map_err(why)?),
+            limit,
+        )
+        .map_err(why)?;
+
+        let failure = if child::interrupted() {
+            Some("interrupted".to_owned())
+        } else if ended.overdue {
+            Some(format!("took more than {} s", limit.as_secs()))
+        } else if !ended.status.success() {
+            Some(ended.status.to_string())
+        } else if !ended.left.is_empty() {
+            Some(format!("left running: {}", ended.left.join(", ")))
+        } else {
+            None
+        };
+        if let Some(failure) = failure {
+            let said = tail(&stderr);
+            place.keep(&dirs, &self.name).map_err(|e| format!("cannot keep what failed: {e}"))?;
+            return Err(format!("{what}: {failure}{said}"));
+        }
+        let seconds = number(&dirs.metrics.join("seconds"))?.unwrap_or(ended.seconds);
+        let peak_kib = number(&dirs.metrics.join("peak_kib"))?.map_or(ended.peak_kib, |kib| kib as u64);
+        Ok(Run { seconds, peak_kib, stdout: fs::read(&stdout).map_err(why)? })
+    }
+}
+
+/// The number in `file`, if there is such a file.
+fn number(file: &Path) -> Result<Option<f64>, String> {
+    match fs::read_to_string(file) {
+        Ok(text) => match text.trim().parse::<f64>() {
+            Ok(n) if n.is_finite() && n > 0.0 => Ok(Some(n)),
+            _ => {
+                Err(format!("{} is not a positive number: '{}'", file.display(), text.trim().escape_debug()))
+            }
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(format!("cannot read {}: {e}", file.display())),
+    }
+}
+
+/// The last lines of what a script had to say, indented.
+fn tail(file: &Path) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("\n    {line}")).collect()
+}
+
+/// Where all this happens: a directory for temporary files, removed at the end.
+pub(crate) struct Place {
+    root: PathBuf,
+    keep_failed: bool,
+    kept: cell::Cell<bool>,
+}
+
+/// The directories of one call of a script.
+struct Dirs {
+    /// Empty.
+    work: PathBuf,
+    /// Empty; the script's stdout and stderr go here as well.
+    metrics: PathBuf,
+    /// What the calls of one script have in common.
+    shared: PathBuf,
+}
+
+impl Place {
+    /// With `keep`, it stays if something fails.
+    pub(crate) fn create(keep: bool) -> io::Result<Self> {
+        let root = env::temp_dir().join(format!("gort-programs-{}", process::id()));
+        if root.to_string_lossy().contains(char::is_whitespace) {
+            return Err(io::Error::other(format!("the path {} has a space in it", root.display())));
+        }
+        make(&root)?;
+        Ok(Self { root, keep_failed: keep, kept: cell::Cell::new(false) })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Empty directories.
+    fn dirs(&self, name: &str) -> io::Result<Dirs> {
+        let [work, metrics] = ["work", "metrics"].map(|d| self.root.join(d));
+        for dir in [&work, &metrics] {
+            if dir.exists() {
+                fs::remove_dir_all(dir)?;
+            }
+            make(dir)?;
+        }
+        let shared = self.root.join(format!("shared-{name}"));
+        if !shared.exists() {
+            make(&shared)?;
+        }
+        Ok(Dirs { work, metrics, shared })
+    }
+
+    /// Puts what a failed call left behind aside.
+    fn keep(&self, dirs: &Dirs, name: &str) -> io::Result<()> {
+        if self.keep_failed {
+            let failed = self.root.join(format!("failed-{name}"));
+            make(&failed)?;
+            fs::rename(&dirs.work, failed.join("work"))?;
+            fs::rename(&dirs.metrics, failed.join("metrics"))?;
+            self.kept.set(true);
+        }
+        Ok(())
+    }
+
+    /// Removes what the script that is done had made.
+    pub(crate) fn done_with(&self, name: &str) {
+        if !self.root.join(format!("failed-{name}")).exists() {
+            // What stays is removed with the whole.
+            let _ = fs::remove_dir_all(self.root.join(format!("shared-{name}")));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.kept.get() {
+            eprintln!("programs: what failed is in {}", self.root.display());
+        } else if let Err(e) = fs::remove_dir_all(&self.root) {
+            eprintln!("programs: cannot remove {}: {e}", self.root.display());
+        }
+    }
+}
+
+/// A new directory that every user may enter.
+fn make(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o755).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(0o755))
+}
