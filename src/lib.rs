@@ -25,6 +25,7 @@ mod mcentral;
 mod mcache;
 mod alloc;
 
+pub use alloc::c;
 #[cfg(feature = "invariants")]
 pub use alloc::check_invariants;
 pub use alloc::{

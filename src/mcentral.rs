@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "copies batches of pointers in and out of metadata arrays")]
 
 use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
 use crate::heap::{Heap, Span, SpanList};
@@ -30,6 +31,9 @@ const TRANSFER_OBJECTS: usize = 1024;
 #[repr(align(128))]
 pub(crate) struct Central {
     state: Mutex<State, { rank::CENTRAL }>,
+    /// Requests whose size was noted, and the sum of the sizes. Written by whoever refills a bin, read by anyone.
+    samples: AtomicU64,
+    sampled_bytes: AtomicU64,
 }
 
 struct State {
@@ -52,6 +56,15 @@ static CENTRALS: [Central; NUM_CLASSES] = [const { Central::new() }; NUM_CLASSES
 #[inline]
 pub(crate) fn central(class: Class) -> &'static Central {
     &CENTRALS[class.index()]
+}
+
+/// Notes how many bytes a request for an object of `class` asked for. Called once per refill of a bin, where the size is known:
+/// a sample of all requests, from which the rounding of the others is estimated.
+#[inline]
+pub(crate) fn sample(class: Class, requested: usize) {
+    let central = central(class);
+    central.samples.fetch_add(1, Relaxed);
+    central.sampled_bytes.fetch_add(requested as u64, Relaxed);
 }
 
 /// All locks of this layer, for a fork.
@@ -156,7 +169,14 @@ impl Central {
         let partial = [SpanList::new(0), SpanList::new(1), SpanList::new(2), SpanList::new(3)];
         Self {
             state: Mutex::new(State { partial, transfer: ptr::null_mut(), held: 0, capacity: 0, idle: 0 }),
+            samples: AtomicU64::new(0),
+            sampled_bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Requests that `sample` has noted, and the bytes that they asked for together.
+    pub(crate) fn sampled(&self) -> (u64, u64) {
+        (self.samples.load(Relaxed), self.sampled_bytes.load(Relaxed))
     }
 
     /// Fills `out` from its end with objects of `class`, a new span at worst, and returns how many: 0 only when memory is

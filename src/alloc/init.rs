@@ -3,11 +3,11 @@
 #![expect(unsafe_code, reason = "gives locks back after a fork")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::Relaxed};
 
 use super::options;
 use crate::heap::{self, Heap};
-use crate::mcache::{self, MCache};
+use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
 use crate::sys;
 
@@ -40,28 +40,28 @@ fn start() -> Option<&'static Heap> {
     })
 }
 
-/// The calling thread's mcache; `None` when it has none and cannot get one.
+/// The calling thread's mcache; `None` when it has none and cannot get one, or must not use it now.
 #[inline]
-pub(super) fn mine(heap: &Heap) -> Option<&'static MCache> {
+pub(super) fn mine(entered: &Entered, heap: &Heap) -> Option<&'static MCache> {
     if BACKGROUND.load(Relaxed) == WANTED {
-        start_background();
+        start_background(entered);
     }
-    let mcache = mcache::current();
-    if mcache.is_stand_in() { attach(heap) } else { Some(mcache) }
+    let mcache = entered.mcache();
+    if mcache.is_stand_in() { attach(entered, heap) } else { (!mcache.is_interrupted()).then_some(mcache) }
 }
 
 #[cold]
-fn attach(heap: &Heap) -> Option<&'static MCache> {
-    let mcache = mcache::attach(heap)?;
+fn attach(entered: &Entered, heap: &Heap) -> Option<&'static MCache> {
+    let mcache = mcache::attach(entered, heap)?;
     // The C library may allocate for this; the thread is attached already.
-    sys::thread::arm_exit(ptr::from_ref(mcache).cast());
+    entered.outside(|| sys::thread::arm_exit(ptr::from_ref(mcache).cast()));
     Some(mcache)
 }
 
 /// Runs when a thread that used the heap exits, after its thread-local destructors.
 unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
     if let Some(heap) = heap::heap() {
-        mcache::detach(heap);
+        mcache::detach(&Entered::new("pthread_exit"), heap);
     }
 }
 
@@ -69,17 +69,24 @@ unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
 /// locks that the forking thread holds.
 static HEAP_LOCKED: AtomicBool = AtomicBool::new(false);
 
+/// What the forking thread's slot goes back to. Guarded like `HEAP_LOCKED`.
+static FORKING: AtomicPtr<MCache> = AtomicPtr::new(ptr::null_mut());
+
 unsafe extern "C" fn before_fork() {
+    let mcache = mcache::mark("fork");
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
     let heap = heap::heap();
     HEAP_LOCKED.store(heap.is_some(), Relaxed);
+    FORKING.store(ptr::from_ref(mcache).cast_mut(), Relaxed);
     if let Some(heap) = heap {
         heap.lock_for_fork();
     }
 }
 
 fn unlock_after_fork(in_child: bool) {
+    // SAFETY: `before_fork` stored it, and mcaches live for ever.
+    let mcache = unsafe { FORKING.load(Relaxed).as_ref() };
     if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {
         // SAFETY: `before_fork` took them in this thread.
         unsafe { heap.unlock_after_fork(in_child) };
@@ -88,6 +95,7 @@ fn unlock_after_fork(in_child: bool) {
     unsafe { mcentral::unlock_all_after_fork(in_child) };
     // SAFETY: as above.
     unsafe { mcache::unlock_after_fork(in_child) };
+    mcache.into_iter().for_each(mcache::unmark);
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
@@ -113,10 +121,11 @@ pub(super) fn want_background() {
 }
 
 #[cold]
-fn start_background() {
+fn start_background(entered: &Entered) {
     if BACKGROUND.compare_exchange(WANTED, RUNNING, Relaxed, Relaxed).is_ok() {
         // Refused: the heap goes on without, as if the option had not been given.
-        let _ = sys::thread::spawn(background);
+        // The C library allocates for this.
+        let _ = entered.outside(|| sys::thread::spawn(background));
     }
 }
 

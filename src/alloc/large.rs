@@ -7,11 +7,11 @@ use core::ptr;
 use super::init::{mine, ready};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::heap::{Heap, MAX_HEAP_ALIGN, Object, State, heap};
-use crate::mcache::MCache;
+use crate::mcache::{Entered, MCache};
 use crate::throw::throw;
 
-/// Books what was allocated and freed on the thread's mcache, or on the shared one.
-fn count(mcache: Option<&MCache>, allocated: Option<Bytes>, freed: Option<Bytes>) {
+/// Books what was allocated, given and asked for, and what was freed, on the thread's mcache or on the shared one.
+fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
     match mcache {
         Some(mcache) => mcache.count_large(allocated, freed),
         None => MCache::count_large_shared(allocated, freed),
@@ -21,13 +21,14 @@ fn count(mcache: Option<&MCache>, allocated: Option<Bytes>, freed: Option<Bytes>
 /// Allocates whole pages; zero if `zeroed`. Null when memory is exhausted.
 #[inline(never)]
 pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
+    let entered = Entered::new("malloc");
     let (Some(n), Some(heap)) = (large_pages(Bytes(layout.size())), ready()) else { return ptr::null_mut() };
-    let mcache = mine(heap);
+    let mcache = mine(&entered, heap);
     let Some((p, dirt)) = warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align()))
     else {
         return ptr::null_mut();
     };
-    count(mcache, Some(n.bytes()), None);
+    count(mcache, Some((n.bytes(), layout.size())), None);
     if zeroed {
         // SAFETY: the object is at least as long as the layout, and nobody else's yet.
         unsafe { p.write_bytes(0, dirt.0.min(layout.size())) };
@@ -85,7 +86,8 @@ fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
 #[inline(never)]
 pub(super) fn free(p: *mut u8) {
     let Some(heap) = heap() else { throw!("free: pointer was never allocated"; addr = p) };
-    let mcache = mine(heap);
+    let entered = Entered::new("free");
+    let mcache = mine(&entered, heap);
     if !heap.contains(p) {
         let Some(bytes) = heap.free_huge(p) else {
             throw!("free: pointer was never allocated, or is already free"; addr = p);
@@ -118,6 +120,7 @@ pub(super) fn free(p: *mut u8) {
 pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8> {
     let heap = heap()?;
     let n = large_pages(Bytes(new.size()))?;
+    let entered = Entered::new("realloc");
     let Some(object) = heap.object_at(p) else {
         throw!("realloc: pointer was never allocated, or is already free"; addr = p);
     };
@@ -135,7 +138,7 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
         return None;
     }
     let resized = heap.resize_object(object, n, new.align())?;
-    count(mine(heap), Some(n.bytes()), Some(old_bytes));
+    count(mine(&entered, heap), Some((n.bytes(), new.size())), Some(old_bytes));
     Some(resized.as_ptr())
 }
 

@@ -6,6 +6,7 @@
 //! Rejected: looking the class up by the pointer on free. Rust hands the layout back, so the page map is not touched.
 #![expect(unsafe_code, reason = "implements GlobalAlloc, whose contract is about raw memory")]
 
+pub mod c;
 mod init;
 mod large;
 mod options;
@@ -15,7 +16,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
 use crate::base::{Bytes, Class, class_of, fine_class_of, large_pages};
-use crate::mcache::{self, MCache};
+use crate::mcache::{self, Entered, MCache};
+use crate::mcentral;
 use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
@@ -42,7 +44,7 @@ unsafe impl GlobalAlloc for GoAlloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match fine_class_of(layout) {
-            Some(class) => alloc_small(class),
+            Some(class) => alloc_small(layout.size(), class),
             None => alloc_coarse(layout.size(), layout.align()),
         }
     }
@@ -60,7 +62,7 @@ unsafe impl GlobalAlloc for GoAlloc {
         let Some(class) = fine_class_of(layout).or_else(|| class_of(layout)) else {
             return large::alloc(layout, true);
         };
-        let p = alloc_small(class);
+        let p = alloc_small(layout.size(), class);
         if !p.is_null() {
             // SAFETY: the object is at least as long as the layout and nobody else's.
             unsafe { p.write_bytes(0, layout.size()) };
@@ -121,7 +123,7 @@ extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
     // SAFETY: the parts of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     match class_of(layout) {
-        Some(class) => alloc_small(class),
+        Some(class) => alloc_small(size, class),
         None => large::alloc(layout, false),
     }
 }
@@ -137,10 +139,10 @@ extern "C" fn free_coarse(p: *mut u8, size: usize, align: usize) {
 }
 
 #[inline(always)]
-fn alloc_small(class: Class) -> *mut u8 {
+fn alloc_small(size: usize, class: Class) -> *mut u8 {
     match mcache::current().bin(class).pop() {
         Some(p) => checked(p, class),
-        None => refill(class),
+        None => refill(size, class),
     }
 }
 
@@ -169,9 +171,11 @@ fn checked(p: *mut u8, class: Class) -> *mut u8 {
 /// The slow path of an allocation: no bin yet, or an empty one.
 #[cold]
 #[inline(never)]
-extern "C" fn refill(class: Class) -> *mut u8 {
+extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
+    mcentral::sample(class, size);
+    let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
-    match mine(heap) {
+    match mine(&entered, heap) {
         // Attaching may have called back here, through the C library, and filled the bin.
         Some(mcache) => match mcache.bin(class).pop() {
             Some(p) => p,
@@ -188,7 +192,8 @@ extern "C" fn flush(p: *mut u8, class: Class) {
     let Some(heap) = crate::heap::heap() else {
         throw!("free: pointer was never allocated"; addr = p);
     };
-    match mine(heap) {
+    let entered = Entered::new("free");
+    match mine(&entered, heap) {
         Some(mcache) => mcache.free_slow(class, heap, p),
         None => MCache::free_shared(class, heap, p),
     }

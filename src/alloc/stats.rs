@@ -4,7 +4,7 @@
 
 use crate::base::{Class, NUM_CLASSES};
 use crate::heap::{block_size, heap};
-use crate::mcache::{self, Counts, MCache, each_mcache};
+use crate::mcache::{self, Counts, Entered, MCache, each_mcache};
 use crate::mcentral;
 
 /// Counts of one size class.
@@ -163,8 +163,9 @@ pub fn measure<R>(f: impl FnOnce() -> R) -> (R, Measured) {
 /// Source: Go's `debug.FreeOSMemory`.
 pub fn free_os_memory() -> u64 {
     let Some(heap) = heap() else { return 0 };
-    let mcache = mcache::current();
-    if !mcache.is_stand_in() {
+    let entered = Entered::new("free_os_memory");
+    let mcache = entered.mcache();
+    if !mcache.is_stand_in() && !mcache.is_interrupted() {
         mcache.flush_own(heap);
     }
     mcache::drop_large(heap, true);
@@ -178,6 +179,7 @@ pub fn free_os_memory() -> u64 {
 ///
 /// Source: Go's `debug.SetMemoryLimit`.
 pub fn set_memory_limit(bytes: u64) -> u64 {
+    let _entered = Entered::new("set_memory_limit");
     let to = |n: usize| if n == usize::MAX { u64::MAX } else { n as u64 };
     super::init::ready()
         .map_or(u64::MAX, |heap| to(heap.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX))))

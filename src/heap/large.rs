@@ -63,6 +63,7 @@ impl Heap {
         let p = Linux.map_object(bytes, align)?;
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
+        self.note_peak();
         drop(table);
         self.enforce_limit();
         Some(p)
@@ -130,6 +131,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new, Relaxed);
         drop(table);
         self.free_span_scavenged(span);
+        self.note_peak();
         self.enforce_limit();
         Some(moved)
     }
@@ -152,6 +154,7 @@ impl Heap {
         table.remove(h.addr);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes: new });
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
+        self.note_peak();
         drop(table);
         self.enforce_limit();
         Some(p)

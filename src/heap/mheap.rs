@@ -59,6 +59,8 @@ pub(crate) struct Heap {
     pub(super) released: AtomicUsize,
     /// Bytes in huge objects.
     pub(super) huge_bytes: AtomicUsize,
+    /// The most bytes that spans and huge objects ever had together.
+    pub(super) peak: AtomicUsize,
     /// Objects of this many bytes or more are huge.
     huge_from: AtomicUsize,
     /// Bytes of metadata committed: the arena's, and the tables'.
@@ -123,6 +125,7 @@ impl Heap {
             usable: AtomicUsize::new(0),
             released: AtomicUsize::new(0),
             huge_bytes: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
             huge_from: AtomicUsize::new(HUGE_FROM),
             meta_committed: AtomicUsize::new(0),
             tables_committed: AtomicUsize::new(0),
@@ -153,6 +156,18 @@ impl Heap {
             .map(|e| Span::from_address(e.span))
     }
 
+    /// The class of the live or free small object that starts at `p`. `None` when no small object starts there: `p` may be an
+    /// object of whole pages, point into the middle of an object, or be foreign.
+    #[inline(always)]
+    pub(crate) fn small_object_at(&self, p: *const u8) -> Option<Class> {
+        let offset = p.addr().wrapping_sub(self.base);
+        // An address outside wraps or lies behind the map, which checks its bounds.
+        let entry = self.map.get(PageIdx(offset / PAGE_SIZE))?;
+        let class = Class::new(entry.class as usize)?;
+        let in_span = usize::from(entry.page) * PAGE_SIZE + offset % PAGE_SIZE;
+        class.starts_object(Bytes(in_span)).then_some(class)
+    }
+
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
     /// page cache when one is given and the span is short. Beside it, how many of its pages, counted from the first, may hold
     /// something else than zeros (Go's needzero, finer). `None` when memory is exhausted.
@@ -175,7 +190,7 @@ impl Heap {
         let span = unsafe { Span::init(block, base, n, class) };
         self.map.set(
             PageRange { start, len: named_pages(span) },
-            Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class) },
+            Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class), page: 0 },
         );
         self.took_pages(n, scavenged);
         Some((span, dirty))
@@ -236,6 +251,7 @@ impl Heap {
     /// Books pages that became part of a span, and keeps the memory limit.
     pub(super) fn took_pages(&self, n: Pages, scavenged: Pages) {
         self.in_use.fetch_add(n.0, Relaxed);
+        self.note_peak();
         if scavenged.0 > 0 {
             self.released.fetch_sub(scavenged.0, Relaxed);
             self.enforce_limit();

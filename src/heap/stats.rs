@@ -10,6 +10,8 @@ use crate::base::{Bytes, Pages};
 pub(crate) struct HeapStats {
     /// In spans and huge objects.
     pub(crate) in_use: Bytes,
+    /// The most that `in_use` ever was.
+    pub(crate) peak: Bytes,
     /// Usable: in spans, free, or released; and huge objects.
     pub(crate) usable: Bytes,
     /// Free and with the kernel.
@@ -25,11 +27,25 @@ impl Heap {
     pub(crate) fn stats(&self) -> HeapStats {
         let huge = self.huge_bytes.load(Relaxed);
         HeapStats {
-            in_use: Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + huge),
+            in_use: self.in_use_bytes(),
+            peak: Bytes(self.peak.load(Relaxed)),
             usable: Bytes(Pages(self.usable.load(Relaxed)).bytes().0 + huge),
             released: Pages(self.released.load(Relaxed)).bytes(),
             huge: Bytes(huge),
             metadata: self.metadata_bytes(),
+        }
+    }
+
+    fn in_use_bytes(&self) -> Bytes {
+        Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + self.huge_bytes.load(Relaxed))
+    }
+
+    /// Notes what is in use, after it grew, if that is the most so far. Two threads that grow at the same moment may each count the
+    /// other's pages or not; what is noted was in use at some moment, up to pages on their way from one to the other.
+    pub(super) fn note_peak(&self) {
+        let now = self.in_use_bytes().0;
+        if now > self.peak.load(Relaxed) {
+            self.peak.fetch_max(now, Relaxed);
         }
     }
 

@@ -81,7 +81,16 @@ impl Bin {
         true
     }
 
+    /// Whether `p` is what the next `pop` would take.
+    #[inline(always)]
+    pub(crate) fn has_on_top(&self, p: *mut u8) -> bool {
+        let held = self.held();
+        // SAFETY: held pointers are in the array, and only this thread writes it.
+        held != 0 && unsafe { *self.slots.get().wrapping_add(held - 1) } == p
+    }
+
     /// Pointers held.
+    #[inline(always)]
     pub(super) fn held(&self) -> usize {
         self.hdr.load(Relaxed) as u16 as usize
     }

@@ -91,6 +91,8 @@ pub(super) struct LargeCounts {
     bytes: AtomicU64,
     frees: AtomicU64,
     bytes_freed: AtomicU64,
+    /// Bytes that were asked for, before rounding.
+    requested: AtomicU64,
 }
 
 impl LargeCounts {
@@ -100,6 +102,7 @@ impl LargeCounts {
             bytes: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             bytes_freed: AtomicU64::new(0),
+            requested: AtomicU64::new(0),
         }
     }
 
@@ -107,14 +110,19 @@ impl LargeCounts {
         word.store(word.load(Relaxed).wrapping_add(by), Relaxed);
     }
 
-    pub(super) fn allocated(&self, bytes: u64) {
+    pub(super) fn allocated(&self, bytes: u64, requested: u64) {
         Self::bump(&self.allocs, 1);
         Self::bump(&self.bytes, bytes);
+        Self::bump(&self.requested, requested);
     }
 
     pub(super) fn freed(&self, bytes: u64) {
         Self::bump(&self.frees, 1);
         Self::bump(&self.bytes_freed, bytes);
+    }
+
+    pub(super) fn requested(&self) -> u64 {
+        self.requested.load(Relaxed)
     }
 
     pub(super) fn get(&self) -> Counts {

@@ -6,7 +6,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use super::{EXITED, MCache, current, slot};
+use super::{EXITED, Entered, MCache};
 use crate::base::Class;
 use crate::heap::Heap;
 use crate::sync::{Mutex, rank};
@@ -27,8 +27,8 @@ static FALLBACK_LOCK: Mutex<(), { rank::FALLBACK }> = Mutex::new(());
 
 /// Gives the calling thread an mcache, an idle one if there is one. `None` for a thread past its exit hook and when there is
 /// no memory for one.
-pub(crate) fn attach(heap: &Heap) -> Option<&'static MCache> {
-    if current().is_exited() {
+pub(crate) fn attach(entered: &Entered, heap: &Heap) -> Option<&'static MCache> {
+    if entered.mcache().is_exited() {
         return None;
     }
     let mut idle = IDLE.lock();
@@ -46,7 +46,7 @@ pub(crate) fn attach(heap: &Heap) -> Option<&'static MCache> {
     };
     mcache.at_attach.set(mcache.totals());
     mcache.pressure.set(heap.pressure());
-    slot::set(ptr::from_ref(mcache).cast());
+    entered.set(mcache);
     Some(mcache)
 }
 
@@ -66,13 +66,15 @@ fn make(heap: &Heap) -> Option<&'static MCache> {
 }
 
 /// Empties the calling thread's mcache and leaves it to the next thread. From here on the thread uses the shared cache.
-pub(crate) fn detach(heap: &Heap) {
-    let mcache = current();
+pub(crate) fn detach(entered: &Entered, heap: &Heap) {
+    let mcache = entered.mcache();
     if mcache.is_stand_in() {
         return;
     }
     mcache.flush_own(heap);
-    slot::set((&raw const EXITED).cast());
+    // A fast path that a signal handler jumped out of is never gone on with.
+    mcache.busy.store(false, Relaxed);
+    entered.set(&EXITED);
     let mut idle = IDLE.lock();
     mcache.next_idle.set(idle.0);
     idle.0 = ptr::from_ref(mcache);
@@ -113,7 +115,7 @@ impl MCache {
 
     /// Books an object of whole pages for a thread without an mcache.
     pub(crate) fn count_large_shared(
-        allocated: Option<crate::base::Bytes>,
+        allocated: Option<(crate::base::Bytes, usize)>,
         freed: Option<crate::base::Bytes>,
     ) {
         Self::shared(|m| m.count_large(allocated, freed));

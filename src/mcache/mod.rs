@@ -4,7 +4,7 @@
 //! A thread-local slot holds the address of its mcache. It starts at [`EMPTY`], whose bins hold nothing and may hold nothing,
 //! so the fast paths need no check for a thread without a cache: they fail, and the slow path attaches one. When the thread
 //! exits the slot is set to [`EXITED`], equally empty, and what the thread still does (other exit hooks run after ours) goes
-//! through one shared cache under a lock.
+//! through one shared cache under a lock. While a thread is in a slow path its slot holds [`ENTERED`], see `entered`.
 //!
 //! An mcache is never freed. A thread that exits leaves it, emptied, to the next one, counters and all: totals over all
 //! mcaches are the process's totals, and nothing is lost or counted twice.
@@ -15,6 +15,7 @@
 
 mod bin;
 mod counts;
+mod entered;
 mod large;
 mod list;
 mod slow;
@@ -24,7 +25,7 @@ mod tests;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst, compiler_fence};
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
 use crate::heap::{Heap, Span};
@@ -33,6 +34,7 @@ use crate::sys::tls_slot;
 use bin::Bin;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
+pub(crate) use entered::{Entered, mark, unmark};
 use large::LargeCache;
 pub(crate) use list::{
     attach, close_versions_in_child, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,
@@ -42,6 +44,9 @@ pub(crate) use list::{
 #[repr(C, align(64))]
 pub(crate) struct MCache {
     bins: [Bin; NUM_CLASSES],
+    /// Set while a marked fast path (`pop_marked`, `push_marked`) works on a bin, and always in stand-ins. Owner only, and the
+    /// signal handlers that interrupt it.
+    busy: AtomicBool,
     large: LargeCache,
     large_counts: LargeCounts,
     version: Version,
@@ -66,9 +71,11 @@ pub(crate) struct MCache {
 unsafe impl Sync for MCache {}
 
 /// What the slot holds before a thread's first slow path. Never written.
-static EMPTY: MCache = MCache::new();
+static EMPTY: MCache = MCache::stand_in();
 /// What it holds after the thread's exit hook. Never written.
-static EXITED: MCache = MCache::new();
+static EXITED: MCache = MCache::stand_in();
+/// What it holds while the thread is in a slow path. Never written.
+static ENTERED: MCache = MCache::stand_in();
 
 tls_slot! {
     /// The calling thread's mcache.
@@ -78,7 +85,7 @@ tls_slot! {
 /// The calling thread's mcache, which may be an empty stand-in.
 #[inline(always)]
 pub(crate) fn current() -> &'static MCache {
-    // SAFETY: the slot holds the address of EMPTY, of EXITED, or of an mcache in metadata memory, which is never unmapped.
+    // SAFETY: the slot holds the address of EMPTY, of EXITED, of ENTERED, or of an mcache in metadata memory, which is never unmapped.
     unsafe { &*slot::get().cast::<MCache>() }
 }
 
@@ -86,6 +93,7 @@ impl MCache {
     const fn new() -> Self {
         Self {
             bins: [const { Bin::new() }; NUM_CLASSES],
+            busy: AtomicBool::new(false),
             large: LargeCache::new(),
             large_counts: LargeCounts::new(),
             version: Version::new(),
@@ -97,6 +105,10 @@ impl MCache {
             next: AtomicPtr::new(ptr::null_mut()),
             next_idle: Cell::new(ptr::null()),
         }
+    }
+
+    const fn stand_in() -> Self {
+        Self { busy: AtomicBool::new(true), ..Self::new() }
     }
 
     /// Bytes of an mcache in metadata.
@@ -111,9 +123,47 @@ impl MCache {
         unsafe { self.bins.get_unchecked(class.index()) }
     }
 
-    /// Whether it is a stand-in for a thread that has no mcache (yet, or any more).
+    /// As the bin's `pop`, safe from a signal handler that interrupts it and allocates: the handler finds the mcache busy and takes
+    /// its slow path. `None` also when this is such a handler, and for stand-ins.
+    #[inline(always)]
+    pub(crate) fn pop_marked(&self, class: Class) -> Option<*mut u8> {
+        self.marked(|| self.bin(class).pop()).flatten()
+    }
+
+    /// As the bin's `push`, marked like `pop_marked`. `false` also for the object that was pushed last: it is freed twice.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn push_marked(&self, class: Class, p: *mut u8) -> bool {
+        self.marked(|| {
+            let bin = self.bin(class);
+            !bin.has_on_top(p) && bin.push(p)
+        }) == Some(true)
+    }
+
+    /// Runs `f` with the mcache marked as busy; `None` when it is already.
+    #[inline(always)]
+    fn marked<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        if self.busy.load(Relaxed) {
+            return None;
+        }
+        self.busy.store(true, Relaxed);
+        // SeqCst, for the compiler only: a handler runs on this thread, so program order is all it takes.
+        compiler_fence(SeqCst);
+        let r = f();
+        // SeqCst: as above.
+        compiler_fence(SeqCst);
+        self.busy.store(false, Relaxed);
+        Some(r)
+    }
+
+    /// Whether it is a stand-in for a thread that has no mcache (yet, or any more), or must not use it now.
     pub(crate) fn is_stand_in(&self) -> bool {
-        ptr::eq(self, &raw const EMPTY) || ptr::eq(self, &raw const EXITED)
+        [&EMPTY, &EXITED, &ENTERED].into_iter().any(|s| ptr::eq(self, s))
+    }
+
+    /// Whether the thread was interrupted in a marked fast path, by a signal handler that is calling now or has jumped away.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.busy.load(Relaxed)
     }
 
     /// Whether the calling thread's exit hook has run.
@@ -129,6 +179,11 @@ impl MCache {
     /// Counts of objects of whole pages since the beginning.
     pub(crate) fn large_counts(&self) -> Counts {
         self.version.read(|| self.large_counts.get())
+    }
+
+    /// Bytes that those objects were asked for with, before rounding.
+    pub(crate) fn large_requested(&self) -> u64 {
+        self.large_counts.requested()
     }
 
     /// All counts since the beginning.
@@ -159,12 +214,12 @@ impl MCache {
         }
     }
 
-    /// Books an object of whole pages. Owner only, not for stand-ins.
+    /// Books an object of whole pages; of an allocated one also the bytes that were asked for. Owner only, not for stand-ins.
     #[inline]
-    pub(crate) fn count_large(&self, allocated: Option<Bytes>, freed: Option<Bytes>) {
+    pub(crate) fn count_large(&self, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
         self.version.write(|| {
-            if let Some(bytes) = allocated {
-                self.large_counts.allocated(bytes.0 as u64);
+            if let Some((bytes, requested)) = allocated {
+                self.large_counts.allocated(bytes.0 as u64, requested as u64);
             }
             if let Some(bytes) = freed {
                 self.large_counts.freed(bytes.0 as u64);

@@ -3,8 +3,8 @@
 //! One word a page, so that an address is resolved with one load:
 //!
 //! ```text
-//! 63                                                    16 15         8 7          0
-//! |  address of the owner's header, 48 bits, never null   | size class | kind, 1.. |     0 = nobody's
+//! 63                                     22 21             16 15         8 7          0
+//! | address of the owner's header / 64      | page of the span | size class | kind, 1.. |     0 = nobody's
 //! ```
 //!
 //! Written by whoever makes or frees a span, which owns the pages at that moment; read by anyone at any time without a lock,
@@ -26,7 +26,12 @@ use crate::sys::Os;
 use crate::throw::throw;
 
 const CLASS_SHIFT: u32 = 8;
+/// Where the header's address begins, and in its six lowest bits, which are zero, the page's number in its span.
 const OWNER_SHIFT: u32 = 16;
+/// Headers are aligned to this; a span whose pages are all named has at most as many pages.
+const OWNER_ALIGN: usize = 64;
+/// One page further in the same span.
+const NEXT_PAGE: u64 = 1 << OWNER_SHIFT;
 
 /// What a page that has an owner is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,12 +50,14 @@ pub(crate) enum Kind {
 /// What is known of a page that has an owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Entry {
-    /// The owner's header, in memory that is never unmapped.
+    /// The owner's header, in memory that is never unmapped, aligned to a cache line.
     pub(crate) span: NonNull<u8>,
     /// Number of its size class; 0 when it has none.
     pub(crate) class: u8,
     /// What it is used for.
     pub(crate) kind: Kind,
+    /// The page's number in its span, counted from 0. `PageMap::set` numbers the pages of its range itself.
+    pub(crate) page: u8,
 }
 
 impl Entry {
@@ -58,20 +65,24 @@ impl Entry {
     fn pack(self) -> u64 {
         let owner = self.span.as_ptr().expose_provenance() as u64;
         debug_assert!(owner >> (64 - OWNER_SHIFT) == 0, "user addresses have 47 bits");
-        owner << OWNER_SHIFT | u64::from(self.class) << CLASS_SHIFT | self.kind as u64
+        debug_assert!(owner.is_multiple_of(OWNER_ALIGN as u64) && usize::from(self.page) < OWNER_ALIGN);
+        (owner | u64::from(self.page)) << OWNER_SHIFT
+            | u64::from(self.class) << CLASS_SHIFT
+            | self.kind as u64
     }
 
     /// Whole words only ever come from `pack`, so the last kind needs no test.
     #[inline]
     fn unpack(word: u64) -> Option<Self> {
-        let span = NonNull::new(ptr::with_exposed_provenance_mut((word >> OWNER_SHIFT) as usize))?;
+        let owner = (word >> OWNER_SHIFT) as usize;
+        let span = NonNull::new(ptr::with_exposed_provenance_mut(owner & !(OWNER_ALIGN - 1)))?;
         let kind = match word as u8 {
             1 => Kind::ManualSmall,
             2 => Kind::CollectedSmall,
             3 => Kind::Large,
             _ => Kind::Stack,
         };
-        Some(Self { span, class: (word >> CLASS_SHIFT) as u8, kind })
+        Some(Self { span, class: (word >> CLASS_SHIFT) as u8, kind, page: (owner % OWNER_ALIGN) as u8 })
     }
 }
 
@@ -91,26 +102,27 @@ impl<O: Os> PageMap<O> {
         self.words.grow_to(end.0)
     }
 
-    /// Enters an owner for each page of the range, for which `grow_to` must have made room.
+    /// Enters an owner for each page of the range, for which `grow_to` must have made room. `entry` is the first page's.
     #[inline]
     pub(crate) fn set(&self, r: PageRange, entry: Entry) {
-        self.store(r, entry.pack());
+        self.store(r, entry.pack(), NEXT_PAGE);
     }
 
     /// Makes each page of the range nobody's.
     #[inline]
     pub(crate) fn clear(&self, r: PageRange) {
-        self.store(r, 0);
+        self.store(r, 0, 0);
     }
 
     #[inline]
-    fn store(&self, r: PageRange, word: u64) {
+    fn store(&self, r: PageRange, mut word: u64, step: u64) {
         let Some(words) = self.words.get(r.start.0..r.end().0) else {
             throw!("page: range is not in the page map"; start = r.start.0, pages = r.len.0)
         };
         for w in words {
             // Release: publishes the header that the owner filled in. Pairs with the Acquire in `get`.
             w.store(word, Release);
+            word = word.wrapping_add(step);
         }
     }
 
@@ -138,6 +150,9 @@ mod tests {
 
     const KINDS: [Kind; 4] = [Kind::ManualSmall, Kind::CollectedSmall, Kind::Large, Kind::Stack];
 
+    #[repr(align(64))]
+    struct Header(AtomicUsize);
+
     fn header(addr: usize) -> NonNull<u8> {
         NonNull::new(ptr::without_provenance_mut(addr)).unwrap()
     }
@@ -146,9 +161,11 @@ mod tests {
     fn packing_keeps_every_field() {
         for kind in KINDS {
             for class in 0..=255 {
-                for addr in [1, 64, 0x7fff_ffff_ffc0, (1 << 48) - 1] {
-                    let e = Entry { span: header(addr), class, kind };
-                    assert_eq!(Entry::unpack(e.pack()), Some(e));
+                for addr in [64, 128, 0x7fff_ffff_ffc0, (1 << 48) - 64] {
+                    for page in [0, 1, 9, 63] {
+                        let e = Entry { span: header(addr), class, kind, page };
+                        assert_eq!(Entry::unpack(e.pack()), Some(e));
+                    }
                 }
             }
         }
@@ -177,15 +194,18 @@ mod tests {
             }
             if usable > 0 {
                 let start = rng.below(usable);
-                let r = PageRange { start: PageIdx(start), len: Pages(rng.size(300).min(usable - start)) };
+                let r = PageRange { start: PageIdx(start), len: Pages(rng.size(64).min(usable - start)) };
                 let kind = KINDS[rng.below(4)];
-                let e = Entry { span: header(rng.size(1 << 47)), class: rng.next() as u8, kind };
+                let e =
+                    Entry { span: header(rng.size(1 << 41) * 64), class: rng.next() as u8, kind, page: 0 };
                 let new = (!rng.one_in(3)).then_some(e);
                 match new {
                     Some(e) => map.set(r, e),
                     None => map.clear(r),
                 }
-                model[start..r.end().0].fill(new);
+                for (page, m) in model[start..r.end().0].iter_mut().enumerate() {
+                    *m = new.map(|e| Entry { page: page as u8, ..e });
+                }
             }
             for _ in 0..20 {
                 let i = rng.below(max);
@@ -201,15 +221,15 @@ mod tests {
     fn readers_see_finished_headers_while_the_map_grows() {
         let pages = 40_000;
         let map = PageMap::new(FakeOs::new(4096), Pages(pages)).unwrap();
-        let headers: Vec<AtomicUsize> = (0..pages).map(|_| AtomicUsize::new(0)).collect();
+        let headers: Vec<Header> = (0..pages).map(|_| Header(AtomicUsize::new(0))).collect();
         std::thread::scope(|s| {
             s.spawn(|| {
                 for (i, h) in headers.iter().enumerate() {
                     map.grow_to(PageIdx(i + 1)).unwrap();
-                    h.store(i + 1, Relaxed);
+                    h.0.store(i + 1, Relaxed);
                     let span = NonNull::from(h).cast();
                     let r = PageRange { start: PageIdx(i), len: Pages(1) };
-                    map.set(r, Entry { span, class: i as u8, kind: Kind::Large });
+                    map.set(r, Entry { span, class: i as u8, kind: Kind::Large, page: 0 });
                 }
             });
             s.spawn(|| {
@@ -218,7 +238,7 @@ mod tests {
                     let i = rng.below(pages);
                     if let Some(e) = map.get(PageIdx(i)) {
                         assert_eq!((e.span, e.class), (NonNull::from(&headers[i]).cast(), i as u8));
-                        assert_eq!(headers[i].load(Relaxed), i + 1);
+                        assert_eq!(headers[i].0.load(Relaxed), i + 1);
                     }
                 }
             });

@@ -12,6 +12,7 @@ pub(crate) mod thread;
 mod tls;
 
 pub(crate) use clock::{coarse_ns, precise_ns};
+pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::Linux;
 pub(crate) use machine::{env, is_secure, physical_memory, read_file};
 pub(crate) use os::Os;

@@ -6,7 +6,7 @@
 //! stable.
 
 /// Declares a thread-local word named `$symbol` whose initial value is the address of the static `$init`, and a module
-/// `$name` with `get()` and `set()`.
+/// `$name` with `get()`, `set()` and `swap()`.
 macro_rules! tls_slot {
     ($(#[$doc:meta])* $vis:vis mod $name:ident, $symbol:literal, $init:path) => {
         core::arch::global_asm!(
@@ -54,6 +54,23 @@ macro_rules! tls_slot {
                         options(nostack, preserves_flags),
                     );
                 }
+            }
+
+            /// Sets the calling thread's value and returns what it was, so that no signal handler can come between.
+            #[inline]
+            pub(crate) fn swap(value: *const u8) -> *const u8 {
+                let old: *const u8;
+                // SAFETY: as in `set`.
+                unsafe {
+                    core::arch::asm!(
+                        concat!("mov {t}, qword ptr [rip + ", $symbol, "@GOTTPOFF]"),
+                        "xchg qword ptr fs:[{t}], {v}",
+                        t = out(reg) _,
+                        v = inout(reg) value => old,
+                        options(nostack, preserves_flags),
+                    );
+                }
+                old
             }
         }
     };

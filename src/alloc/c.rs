@@ -1,0 +1,267 @@
+//! The C door: what the symbols of `libgort.so` lead to. Answers to nothing in Go, whose programs never free.
+//!
+//! As the Rust door, but C does not say on free what it allocated: the class comes from the page map, which also tells whether an
+//! object starts at the pointer at all. Every object is aligned to 16 bytes, so classes 8 and 24 are not used here.
+//!
+//! The fast paths mark the thread's cache while they work on a bin, so a signal handler that interrupts one may allocate; one that
+//! interrupts a slow path and needs one itself ends the process with one line (see `mcache::Entered`).
+//!
+//! Sizes and alignments are checked here, errno is set here (`ENOMEM`, `EINVAL`) and left alone otherwise.
+#![expect(unsafe_code, reason = "zeroes and copies objects; frees what the program says")]
+
+use core::alloc::Layout;
+use core::ptr;
+
+use super::init::{mine, ready};
+use super::large;
+use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
+use crate::heap::heap;
+use crate::mcache::{self, Entered, MCache};
+use crate::sys::{EINVAL, ENOMEM, Linux, Os};
+use crate::throw::{fatal, throw};
+
+/// At least `size` bytes, aligned to 16. Null and `ENOMEM` when memory is exhausted or `size` is above `PTRDIFF_MAX`. Size 0 is an
+/// object like any other.
+#[inline]
+pub fn malloc(size: usize) -> *mut u8 {
+    match fine_class_for_c(size).and_then(pop) {
+        Some(p) => p,
+        None => malloc_slow(size),
+    }
+}
+
+/// An object from the thread's bin, if there is one.
+#[inline(always)]
+fn pop(class: Class) -> Option<*mut u8> {
+    mcache::current().pop_marked(class).map(|p| super::checked(p, class))
+}
+
+/// As `malloc`, in the order of checks that the fast path leaves over: a refill, larger classes, whole pages.
+#[cold]
+#[inline(never)]
+extern "C" fn malloc_slow(size: usize) -> *mut u8 {
+    match layout(size, C_ALIGN) {
+        Some(layout) => or_enomem(allocate(layout, false)),
+        None => fail(ENOMEM),
+    }
+}
+
+/// The layout of a request; `None` when it is too large for any object.
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    Layout::from_size_align(size, align.max(C_ALIGN)).ok()
+}
+
+fn fail(code: i32) -> *mut u8 {
+    crate::sys::set_errno(code);
+    ptr::null_mut()
+}
+
+fn or_enomem(p: *mut u8) -> *mut u8 {
+    if p.is_null() { fail(ENOMEM) } else { p }
+}
+
+/// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
+fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
+    let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
+    let p = pop(class).unwrap_or_else(|| refill(class));
+    if zeroed && !p.is_null() {
+        // SAFETY: the object is at least as long as the layout and nobody else's.
+        unsafe { p.write_bytes(0, layout.size()) };
+    }
+    p
+}
+
+/// Allocates when the bin is empty, or when this is a signal handler that interrupted a fast path.
+fn refill(class: Class) -> *mut u8 {
+    let entered = Entered::new("malloc");
+    let Some(heap) = ready() else { return ptr::null_mut() };
+    match mine(&entered, heap) {
+        // Attaching may have called back here, through the C library, and filled the bin.
+        Some(mcache) => mcache.bin(class).pop().unwrap_or_else(|| mcache.alloc_slow(class, heap)),
+        None => MCache::alloc_shared(class, heap),
+    }
+}
+
+/// Zeroed memory for `count` objects of `size` bytes. Null and `ENOMEM` also when the product overflows.
+#[inline]
+pub fn calloc(count: usize, size: usize) -> *mut u8 {
+    let Some(bytes) = count.checked_mul(size) else { return fail(ENOMEM) };
+    match fine_class_for_c(bytes).and_then(pop) {
+        Some(p) => {
+            // SAFETY: the object is at least this long and nobody else's.
+            unsafe { p.write_bytes(0, bytes) };
+            p
+        }
+        None => calloc_slow(bytes),
+    }
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn calloc_slow(bytes: usize) -> *mut u8 {
+    match layout(bytes, C_ALIGN) {
+        Some(layout) => or_enomem(allocate(layout, true)),
+        None => fail(ENOMEM),
+    }
+}
+
+/// At least `size` bytes aligned to `align`. Null and `EINVAL` when `align` is no power of two, null and `ENOMEM` when memory is
+/// exhausted or the request too large.
+pub fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
+    match try_aligned_alloc(align, size) {
+        Ok(p) => p,
+        Err(code) => fail(code),
+    }
+}
+
+/// As [`aligned_alloc`], but leaves errno alone and returns the code.
+pub fn try_aligned_alloc(align: usize, size: usize) -> Result<*mut u8, i32> {
+    if !align.is_power_of_two() {
+        return Err(EINVAL);
+    }
+    let p = layout(size, align).map_or(ptr::null_mut(), |layout| allocate(layout, false));
+    if p.is_null() { Err(ENOMEM) } else { Ok(p) }
+}
+
+/// The class of the small object that starts at `p`.
+#[inline(always)]
+fn small_object_at(p: *const u8) -> Option<Class> {
+    heap()?.small_object_at(p)
+}
+
+/// Frees an object; null is none. Ends the process with one line when no object starts at `p`, or when it is noticed that it is
+/// free already.
+///
+/// # Safety
+/// 1. `p` is null or an object of this heap, and nothing uses it any more.
+#[inline]
+pub unsafe fn free(p: *mut u8) {
+    if !small_object_at(p).is_some_and(|class| mcache::current().push_marked(class, super::checked(p, class)))
+    {
+        free_slow(p);
+    }
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn free_slow(p: *mut u8) {
+    if p.is_null() {
+        return;
+    }
+    let Some(class) = small_object_at(p) else {
+        if let Some(class) = heap().and_then(|h| h.span_of(p)?.class()) {
+            throw!("free: pointer into the middle of an object"; addr = p, class = class.size().0);
+        }
+        return large::free(p);
+    };
+    let Some(heap) = heap() else { return };
+    let entered = Entered::new("free");
+    match mine(&entered, heap) {
+        Some(mcache) if mcache.bin(class).has_on_top(p) => {
+            throw!("free: object is already free"; addr = p, class = class.size().0);
+        }
+        Some(mcache) => mcache.free_slow(class, heap, p),
+        None => MCache::free_shared(class, heap, p),
+    }
+}
+
+/// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter.
+///
+/// # Safety
+/// As for [`free`].
+#[inline]
+pub unsafe fn free_sized(p: *mut u8, size: usize) {
+    // The object may be longer than `size` asks for: realloc leaves what shrinks a little where it is.
+    if small_object_at(p).is_some_and(|class| size > class.size().0) {
+        throw!("free_sized: object is shorter than the size"; addr = p, size = size);
+    }
+    // SAFETY: passed on unchanged.
+    unsafe { free(p) };
+}
+
+/// Bytes that the program may use of the object that starts at `p`; 0 for null. Ends the process with one line when no object
+/// starts there.
+pub fn usable_size(p: *const u8) -> usize {
+    if p.is_null() { 0 } else { object_at("malloc_usable_size", p).bytes().0 }
+}
+
+/// An object, as the C door sees it.
+enum Found {
+    Small(Class),
+    WholePages(Bytes),
+}
+
+impl Found {
+    fn bytes(&self) -> Bytes {
+        match self {
+            Self::Small(class) => class.size(),
+            Self::WholePages(bytes) => *bytes,
+        }
+    }
+}
+
+/// The object that starts at `p`. Ends the process with one line when none does; `door` is the function that the program called.
+fn object_at(door: &'static str, p: *const u8) -> Found {
+    if let Some(class) = small_object_at(p) {
+        return Found::Small(class);
+    }
+    let _entered = Entered::new(door);
+    match heap().and_then(|h| h.object_at(p)) {
+        Some(object) => Found::WholePages(object.bytes()),
+        None => fatal(format_args!("{door}: no live object starts there (addr={p:?})")),
+    }
+}
+
+/// Gives the object that starts at `p` a new size, perhaps at another address. Null and `ENOMEM`, and `p` untouched, when there is no
+/// memory. As in glibc, null allocates, and size 0 frees and returns null.
+///
+/// # Safety
+/// 1. `p` is null or an object of this heap; when it moves, or is freed, nothing uses it any more.
+pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
+    if p.is_null() {
+        return malloc(size);
+    }
+    if size == 0 {
+        // SAFETY: obligation 1.
+        unsafe { free(p) };
+        return ptr::null_mut();
+    }
+    let object = object_at("realloc", p);
+    let Some(new) = layout(size, C_ALIGN) else { return fail(ENOMEM) };
+    let old = object.bytes().0;
+    match object {
+        // What shrinks by less than half stays.
+        Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => return p,
+        Found::WholePages(_) if class_of(new).is_none() => {
+            if let Some(resized) = large::resize(p, new, true) {
+                return resized;
+            }
+        }
+        _ => {}
+    }
+    let to = allocate(new, false);
+    if to.is_null() {
+        // No memory for a copy of what is left: it stays where it is.
+        return if size <= old { p } else { fail(ENOMEM) };
+    }
+    // SAFETY: both objects are live, different, and at least this long.
+    unsafe { ptr::copy_nonoverlapping(p, to, old.min(size)) };
+    // SAFETY: obligation 1.
+    unsafe { free(p) };
+    to
+}
+
+/// Bytes of a page of the kernel's.
+pub fn kernel_page() -> usize {
+    Linux.page_size()
+}
+
+/// Sets errno, for doors with rules of their own.
+pub fn set_errno(code: i32) {
+    crate::sys::set_errno(code);
+}
+
+/// Writes one line to stderr, without allocating, and ends the process (SIGABRT).
+pub fn abort_with(message: core::fmt::Arguments<'_>) -> ! {
+    fatal(message)
+}
