@@ -29,8 +29,8 @@ pub use alloc::c;
 #[cfg(feature = "invariants")]
 pub use alloc::check_invariants;
 pub use alloc::{
-    BySize, GoAlloc, Measured, MemStats, bad_variables, free_os_memory, measure, set_memory_limit, stats,
-    thread_stats, usable_size,
+    BySize, GoAlloc, Measured, MemStats, WholePages, bad_variables, free_os_memory, measure,
+    set_memory_limit, stats, thread_stats, usable_size,
 };
 #[cfg(feature = "faults")]
 pub use sys::faults::refuse_after;

@@ -17,6 +17,7 @@ use super::large;
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
 use crate::mcache::{self, Entered, MCache};
+use crate::mcentral;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::{fatal, throw};
 
@@ -63,7 +64,7 @@ fn or_enomem(p: *mut u8) -> *mut u8 {
 /// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
 fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
-    let p = pop(class).unwrap_or_else(|| refill(class));
+    let p = pop(class).unwrap_or_else(|| refill(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
         unsafe { p.write_bytes(0, layout.size()) };
@@ -72,8 +73,9 @@ fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
 }
 
 /// Allocates when the bin is empty, or when this is a signal handler that interrupted a fast path.
-fn refill(class: Class) -> *mut u8 {
+fn refill(size: usize, class: Class) -> *mut u8 {
     let entered = Entered::new("malloc");
+    mcentral::sample(class, size);
     let Some(heap) = ready() else { return ptr::null_mut() };
     match mine(&entered, heap) {
         // Attaching may have called back here, through the C library, and filled the bin.

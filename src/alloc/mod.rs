@@ -21,7 +21,9 @@ use crate::mcentral;
 use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
-pub use stats::{BySize, Measured, MemStats, free_os_memory, measure, set_memory_limit, stats, thread_stats};
+pub use stats::{
+    BySize, Measured, MemStats, WholePages, free_os_memory, measure, set_memory_limit, stats, thread_stats,
+};
 
 /// Go's allocator for Rust programs.
 ///

@@ -16,6 +16,23 @@ pub struct BySize {
     pub mallocs: u64,
     /// Objects freed.
     pub frees: u64,
+    /// Allocations whose size before rounding was noted: those that refilled a thread's bin.
+    pub sampled: u64,
+    /// Bytes that those asked for together.
+    pub sampled_bytes: u64,
+}
+
+/// Counts of the objects that have no size class: whole pages, above 32 KiB or aligned above a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WholePages {
+    /// Objects allocated.
+    pub mallocs: u64,
+    /// Objects freed.
+    pub frees: u64,
+    /// Bytes in all of them that were ever allocated, rounded up to pages.
+    pub bytes: u64,
+    /// Bytes that they were asked for with.
+    pub requested_bytes: u64,
 }
 
 /// The heap's statistics, with the fields and meanings of Go's `runtime.MemStats`, in bytes unless they say otherwise.
@@ -45,6 +62,8 @@ pub struct MemStats {
     pub heap_idle: u64,
     /// In pages that hold objects, or could at once: spans and huge objects.
     pub heap_inuse: u64,
+    /// The most that `heap_inuse` ever was.
+    pub heap_inuse_peak: u64,
     /// In idle pages whose frames are with the kernel.
     pub heap_released: u64,
     /// Live objects.
@@ -63,6 +82,25 @@ pub struct MemStats {
     pub memory_limit: u64,
     /// Per size class.
     pub by_size: [BySize; NUM_CLASSES],
+    /// Above the size classes.
+    pub whole_pages: WholePages,
+}
+
+impl MemStats {
+    /// The part of all bytes ever allocated that nobody asked for: what rounding up to a size class or to pages added, from 0 to 1.
+    /// `None` when nothing was sampled.
+    ///
+    /// An estimate: of objects with a class only every refill's request is sampled, and each class's average stands for all of its
+    /// allocations. Objects of whole pages count exactly.
+    pub fn internal_fragmentation(&self) -> Option<f64> {
+        let pages = &self.whole_pages;
+        let (mut given, mut requested) = (pages.bytes as f64, pages.requested_bytes as f64);
+        for row in self.by_size.iter().filter(|row| row.sampled > 0) {
+            given += row.mallocs as f64 * f64::from(row.size);
+            requested += row.mallocs as f64 * (row.sampled_bytes as f64 / row.sampled as f64);
+        }
+        (given > 0.0).then(|| (1.0 - requested / given).max(0.0))
+    }
 }
 
 /// The process's statistics now.
@@ -71,6 +109,7 @@ pub struct MemStats {
 pub fn stats() -> MemStats {
     let mut by_size = [BySize::default(); NUM_CLASSES];
     let mut sum = Counts::default();
+    let mut whole_pages = WholePages::default();
     // All but the shared one, which is no metadata.
     let mcaches = each_mcache().count() - 1;
     for mcache in each_mcache() {
@@ -79,6 +118,7 @@ pub fn stats() -> MemStats {
         sum.bytes += large.bytes;
         sum.frees += large.frees;
         sum.bytes_freed += large.bytes_freed;
+        whole_pages.requested_bytes += mcache.large_requested();
         for class in Class::all() {
             let (allocs, frees) = mcache.class_counts(class);
             let row = &mut by_size[class.index()];
@@ -87,8 +127,10 @@ pub fn stats() -> MemStats {
             row.frees = row.frees.wrapping_add(frees);
         }
     }
+    (whole_pages.mallocs, whole_pages.frees, whole_pages.bytes) = (sum.allocs, sum.frees, sum.bytes);
     for class in Class::all() {
         let row = &mut by_size[class.index()];
+        (row.sampled, row.sampled_bytes) = mcentral::central(class).sampled();
         row.size = class.size().0 as u32;
         sum.add(class.size().0, row.mallocs, row.frees);
     }
@@ -107,6 +149,7 @@ pub fn stats() -> MemStats {
         heap_sys,
         heap_idle: heap_sys.saturating_sub(heap_inuse),
         heap_inuse,
+        heap_inuse_peak: bytes(|s| s.peak.0),
         heap_released: bytes(|s| s.released.0),
         heap_objects: sum.allocs.saturating_sub(sum.frees),
         stack_inuse: 0,
@@ -119,6 +162,7 @@ pub fn stats() -> MemStats {
             .filter(|&l| l != usize::MAX)
             .map_or(u64::MAX, |l| l as u64),
         by_size,
+        whole_pages,
     }
 }
 
