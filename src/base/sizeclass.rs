@@ -27,6 +27,7 @@ pub(crate) struct Class(u8);
 
 impl Class {
     /// The class with this number; `None` for 0 and for numbers past the table.
+    #[inline(always)]
     pub(crate) fn new(n: usize) -> Option<Self> {
         (1..NUM_CLASSES).contains(&n).then_some(Self(n as u8))
     }

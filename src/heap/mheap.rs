@@ -162,9 +162,9 @@ impl Heap {
     pub(crate) fn small_object_at(&self, p: *const u8) -> Option<Class> {
         let offset = p.addr().wrapping_sub(self.base);
         // An address outside wraps or lies behind the map, which checks its bounds.
-        let entry = self.map.get(PageIdx(offset / PAGE_SIZE))?;
-        let class = Class::new(entry.class as usize)?;
-        let in_span = usize::from(entry.page) * PAGE_SIZE + offset % PAGE_SIZE;
+        let (class, page) = self.map.class_and_page(PageIdx(offset / PAGE_SIZE));
+        let class = Class::new(class.into())?;
+        let in_span = usize::from(page) * PAGE_SIZE + offset % PAGE_SIZE;
         class.starts_object(Bytes(in_span)).then_some(class)
     }
 
