@@ -13,7 +13,7 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
-use super::large;
+use super::{large, report};
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
 use crate::mcache::{self, Entered, MCache};
@@ -251,6 +251,24 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: obligation 1.
     unsafe { free(p) };
     to
+}
+
+/// Starts the heap now if the process is to write a report when it exits, so that one which never allocates writes its own too.
+pub fn start_for_report() {
+    if report::is_asked_for() {
+        let _entered = Entered::new("start");
+        ready();
+    }
+}
+
+/// Writes the report on the heap to stderr.
+pub fn report_to_stderr() {
+    report::to_stderr();
+}
+
+/// Writes the report on the heap as XML.
+pub fn write_xml(w: &mut dyn core::fmt::Write) -> core::fmt::Result {
+    report::write_xml(w)
 }
 
 /// Bytes of a page of the kernel's.

@@ -5,7 +5,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::Relaxed};
 
-use super::options;
+use super::{options, report};
 use crate::heap::{self, Heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
@@ -36,6 +36,7 @@ fn start() -> Option<&'static Heap> {
         if !HOOKED.swap(true, Relaxed) {
             sys::thread::on_exit_init(on_thread_exit);
             sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+            report::arm();
         }
     })
 }
@@ -104,6 +105,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions_in_child();
+    report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.
     let _ = BACKGROUND.compare_exchange(RUNNING, WANTED, Relaxed, Relaxed);

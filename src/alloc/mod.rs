@@ -10,6 +10,7 @@ pub mod c;
 mod init;
 mod large;
 mod options;
+mod report;
 mod stats;
 
 use core::alloc::{GlobalAlloc, Layout};

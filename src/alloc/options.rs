@@ -1,23 +1,22 @@
-//! Options from the environment, read once without allocating: `GOMEMLIMIT` and `GODEBUG`. Answers to Go's readGOMEMLIMIT and
-//! parsedebugvars.
+//! Options from the environment, read once without allocating: `GOMEMLIMIT` and `GODEBUG`, which answer to Go's readGOMEMLIMIT and
+//! parsedebugvars, and `GORT_STATS`, `GORT_STATS_JSON` and `GORT_STATS_PID` for the report at exit.
 //!
 //! A value that does not parse is one line on stderr, and the default holds. A process with raised privileges ignores the
 //! environment.
 
-use core::ffi::CStr;
 use core::fmt::Write;
 use core::str;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::init;
+use super::{init, report};
 use crate::heap::Heap;
-use crate::sys;
+use crate::sys::{self, Path};
 use crate::throw::warn;
 
 /// Variables that did not parse.
 static BAD: AtomicU32 = AtomicU32::new(0);
 
-/// How many of gort's environment variables (`GOMEMLIMIT`, options in `GODEBUG`) did not parse; each was reported in one line
+/// How many of gort's environment variables (`GOMEMLIMIT`, options in `GODEBUG`, `GORT_STATS` and its kind) did not parse; each was reported in one line
 /// on stderr when the heap started.
 pub fn bad_variables() -> u32 {
     BAD.load(Relaxed)
@@ -56,6 +55,27 @@ pub(super) fn apply(heap: &Heap) {
     }
     if let Some(list) = sys::env(c"GODEBUG") {
         list.split(|&b| b == b',').filter(|item| !item.is_empty()).for_each(|item| apply_debug(heap, item));
+    }
+    apply_report();
+}
+
+/// What the process is to write when it exits.
+fn apply_report() {
+    match sys::env(c"GORT_STATS") {
+        None | Some(b"" | b"0") => {}
+        Some(b"1") => report::set_text(),
+        Some(value) => bad("GORT_STATS", value, "0 or 1"),
+    }
+    if let Some(value) = sys::env(c"GORT_STATS_PID").filter(|value| !value.is_empty()) {
+        match str::from_utf8(value).ok().and_then(|s| s.parse().ok()) {
+            Some(pid) => report::set_owner(pid),
+            None => bad("GORT_STATS_PID", value, "the number of a process"),
+        }
+    }
+    if let Some(file) = sys::env(c"GORT_STATS_JSON").filter(|file| !file.is_empty())
+        && report::set_json(file).is_err()
+    {
+        bad("GORT_STATS_JSON", file, "the path of a file, up to 4095 bytes from the root on");
     }
 }
 
@@ -118,29 +138,6 @@ fn parse_bytes(value: &[u8]) -> Option<usize> {
     n.checked_mul(1 << shift).filter(|&n| isize::try_from(n).is_ok())
 }
 
-/// A path being put together on the stack, NUL-terminated.
-struct Path {
-    buf: [u8; 1024],
-    len: usize,
-}
-
-impl Path {
-    fn as_cstr(&self) -> Option<&CStr> {
-        CStr::from_bytes_until_nul(&self.buf[..=self.len]).ok()
-    }
-}
-
-impl Write for Path {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        // One byte stays for the NUL.
-        let room = self.buf.get_mut(self.len..self.len + s.len() + 1).ok_or(core::fmt::Error)?;
-        room[..s.len()].copy_from_slice(s.as_bytes());
-        room[s.len()] = 0;
-        self.len += s.len();
-        Ok(())
-    }
-}
-
 /// The smallest of `memory.max` and `memory.high` of the process's cgroup (version 2) and of those above it; `None` when none
 /// is set.
 fn cgroup_limit() -> Option<usize> {
@@ -150,10 +147,10 @@ fn cgroup_limit() -> Option<usize> {
     let mut least = None;
     loop {
         for file in ["memory.max", "memory.high"] {
-            let mut path = Path { buf: [0; 1024], len: 0 };
+            let mut path = Path::new();
             write!(path, "/sys/fs/cgroup{group}/{file}").ok()?;
             let mut buf = [0; 64];
-            let limit = path.as_cstr().and_then(|p| sys::read_file(p, &mut buf)).and_then(parse_cgroup_file);
+            let limit = sys::read_file(path.as_cstr(), &mut buf).and_then(parse_cgroup_file);
             least = least.into_iter().chain(limit).min();
         }
         let Some((above, _)) = group.rsplit_once('/') else { return least };
@@ -209,13 +206,5 @@ mod tests {
         assert_eq!(cgroup_of(b"1:memory:/a\n"), None);
         assert_eq!(parse_cgroup_file(b"max\n"), None);
         assert_eq!(parse_cgroup_file(b"1048576\n"), Some(1 << 20));
-    }
-
-    #[test]
-    fn a_path_that_does_not_fit_is_an_error_not_a_panic() {
-        let mut path = Path { buf: [0; 1024], len: 0 };
-        assert!(write!(path, "{:1023}", "").is_ok());
-        assert!(write!(path, "x").is_err());
-        assert_eq!(path.as_cstr().unwrap().count_bytes(), 1023);
     }
 }

@@ -11,6 +11,14 @@ pub(crate) fn set(code: i32) {
     unsafe { *errno = code };
 }
 
+/// Reads errno.
+pub(super) fn get() -> i32 {
+    // SAFETY: errno's address is valid for the calling thread as long as the thread lives.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    unsafe { *errno }
+}
+
 /// Runs `f` and puts errno back.
 pub(crate) fn preserve<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: errno's address is valid for the calling thread as long as the thread lives.

@@ -7,6 +7,8 @@ pub(crate) mod futex;
 mod linux;
 mod machine;
 mod os;
+mod output;
+mod path;
 pub(crate) mod thread;
 #[cfg_attr(target_arch = "x86_64", path = "tls_x86_64.rs")]
 mod tls;
@@ -16,4 +18,9 @@ pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::Linux;
 pub(crate) use machine::{env, is_secure, physical_memory, read_file};
 pub(crate) use os::Os;
+pub(crate) use output::{
+    FileId, Output, Target, close, create, duplicate, file_id, open_special, push_current_dir, remove,
+    rename, target,
+};
+pub(crate) use path::Path;
 pub(crate) use tls::tls_slot;

@@ -36,6 +36,13 @@ pub(crate) fn on_fork(
     let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
+/// Makes `hook` run when the process exits by `exit`, or returns from `main`. Does not allocate, as long as the C library has one of
+/// its first few dozen places for it.
+pub(crate) fn on_process_exit(hook: extern "C" fn()) {
+    // SAFETY: the hook is a function without arguments that lives as long as the program is loaded.
+    let _ = unsafe { libc::atexit(hook) };
+}
+
 /// The number of this process.
 pub(crate) fn process_id() -> u32 {
     // SAFETY: no preconditions.

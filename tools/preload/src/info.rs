@@ -89,7 +89,7 @@ pub(crate) unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::F
         heap::c::set_errno(libc::EINVAL);
         return -1;
     }
-    match Stream(stream).write_str("todo") {
+    match heap::c::write_xml(&mut Stream(stream)) {
         Ok(()) => 0,
         Err(fmt::Error) => -1,
     }
@@ -98,5 +98,15 @@ pub(crate) unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::F
 /// glibc: writes the heap's state to stderr.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn malloc_stats() {
-    todo!();
+    heap::c::report_to_stderr();
 }
+
+/// Run by the loader before the program.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = {
+    extern "C" fn start() {
+        heap::c::start_for_report();
+    }
+    start
+};
