@@ -34,7 +34,7 @@ const HUGE_FROM: usize = 64 << 20;
 pub(crate) struct PageHeap {
     pub(super) alloc: PageAlloc<Linux>,
     space: AddressSpace<Linux>,
-    /// Arenas that are committed but not usable yet, because the OS refused memory for their tables.
+    /// Pages that are committed but not usable yet, because the OS refused memory for their tables.
     pending: Option<PageRange>,
 }
 
@@ -236,7 +236,7 @@ impl Heap {
         let before = tables(alloc);
         let range = match *pending {
             Some(range) => range,
-            None => space.commit_next_arena(n).ok()?,
+            None => space.commit_more(n).ok()?,
         };
         *pending = Some(range);
         self.map.grow_to(range.end()).ok()?;
@@ -298,7 +298,7 @@ impl Heap {
         let usable = self.usable.load(Relaxed);
         if more.end().0 > usable && more.start.0 <= usable && more.end().0 * PAGE_SIZE <= self.reserved.0 {
             let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
-            // Only worth an arena when the way there is clear.
+            // Only worth more pages when the way there is clear.
             if pages.alloc.is_free(free_tail) {
                 let _ = self.grow(&mut pages, Pages(more.end().0 - usable));
             }

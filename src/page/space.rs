@@ -6,7 +6,9 @@
 //! ```
 //!
 //! It is reserved once, far larger than memory is, so that the page map is one array and an address is tested with one
-//! comparison; the kernel charges nothing for it. Arenas of 64 MiB become usable from the bottom up and stay so.
+//! comparison; the kernel charges nothing for it. It becomes usable from the bottom up, by half of what is usable already, from
+//! 4 MiB to an arena of 64 MiB at a time, and stays so: a kernel that counts every writable page against its memory
+//! (`vm.overcommit_memory=2`) is not asked for an arena by a program that needs a page.
 //!
 //! Rejected: Go's search for a new place for each arena: it needs a two-level map.
 #![expect(unsafe_code, reason = "commits parts of its own reservation")]
@@ -14,10 +16,11 @@
 use core::ptr::NonNull;
 
 use super::OutOfMemory;
+use super::bitmap::CHUNK_PAGES;
 use crate::base::{Bytes, PAGE_SHIFT, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::sys::Os;
 
-/// Bytes that become usable at a time (Go's heapArenaBytes), and the alignment of the whole.
+/// Most bytes that become usable unasked at a time (Go's heapArenaBytes), and the alignment of the whole.
 const ARENA: usize = 64 << 20;
 /// Pages of an arena.
 const ARENA_PAGES: usize = ARENA / PAGE_SIZE;
@@ -83,13 +86,18 @@ impl<O: Os> AddressSpace<O> {
         Pages(self.bytes >> PAGE_SHIFT)
     }
 
-    /// Makes the next arenas readable and writable: as many as at least `n` pages need. Returns what became usable. On `Err`
-    /// nothing changed, and the same call may be made again.
-    pub(crate) fn commit_next_arena(&mut self, n: Pages) -> Result<PageRange, OutOfMemory> {
-        let len = Pages(n.0.max(1).checked_next_multiple_of(ARENA_PAGES).ok_or(OutOfMemory)?);
-        if len > Pages(self.pages().0 - self.next.0) {
-            return Err(OutOfMemory);
-        }
+    /// Makes the next pages readable and writable: whole chunks, at least `n` pages, and more as long as the kernel grants it.
+    /// Returns what became usable. On `Err` nothing changed, and the same call may be made again.
+    pub(crate) fn commit_more(&mut self, n: Pages) -> Result<PageRange, OutOfMemory> {
+        let left = self.pages().0 - self.next.0;
+        let least =
+            n.0.max(1).checked_next_multiple_of(CHUNK_PAGES).filter(|&l| l <= left).ok_or(OutOfMemory)?;
+        let wish = (self.next.0 / 2).next_multiple_of(CHUNK_PAGES).clamp(CHUNK_PAGES, ARENA_PAGES).min(left);
+        self.commit(Pages(wish.max(least)))
+            .or_else(|e| if wish > least { self.commit(Pages(least)) } else { Err(e) })
+    }
+
+    fn commit(&mut self, len: Pages) -> Result<PageRange, OutOfMemory> {
         // SAFETY: `next` is at most the reservation's end.
         let at = unsafe { self.base.add(self.next.0 << PAGE_SHIFT) };
         // SAFETY: the range lies inside our reservation (commit 1), as was just checked.
@@ -173,22 +181,29 @@ mod tests {
 
     #[test]
     #[expect(unsafe_code, reason = "touches the committed memory")]
-    fn arenas_come_in_order_until_the_end() {
+    fn steps_come_in_order_until_the_end() {
         for page in PAGE_SIZES {
             let os = FakeOs::new(page);
             os.limit(512 << 20);
             let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
             assert_eq!(s.pages(), Pages(4 * ARENA_PAGES));
             os.refuse(0, 1);
-            assert_eq!(s.commit_next_arena(Pages(1)), Err(OutOfMemory));
-            let first = s.commit_next_arena(Pages(1)).unwrap();
-            assert_eq!(first, PageRange { start: PageIdx(0), len: Pages(ARENA_PAGES) });
-            let second = s.commit_next_arena(Pages(ARENA_PAGES + 1)).unwrap();
-            assert_eq!(second, PageRange { start: first.end(), len: Pages(2 * ARENA_PAGES) });
-            assert_eq!(s.commit_next_arena(Pages(ARENA_PAGES + 1)), Err(OutOfMemory));
-            assert_eq!(s.commit_next_arena(Pages(usize::MAX)), Err(OutOfMemory));
-            assert_eq!(s.commit_next_arena(Pages(0)).unwrap().start, second.end());
-            assert_eq!(s.commit_next_arena(Pages(1)), Err(OutOfMemory));
+            assert_eq!(s.commit_more(Pages(1)), Err(OutOfMemory));
+            let first = s.commit_more(Pages(1)).unwrap();
+            assert_eq!(first, PageRange { start: PageIdx(0), len: Pages(CHUNK_PAGES) });
+            let second = s.commit_more(Pages(2 * ARENA_PAGES + 1)).unwrap();
+            assert_eq!(second, PageRange { start: first.end(), len: Pages(2 * ARENA_PAGES + CHUNK_PAGES) });
+            assert_eq!(s.commit_more(Pages(2 * ARENA_PAGES)), Err(OutOfMemory));
+            assert_eq!(s.commit_more(Pages(usize::MAX)), Err(OutOfMemory));
+            // More than is asked for, unless the kernel refuses that.
+            let third = s.commit_more(Pages(0)).unwrap();
+            assert_eq!(third, PageRange { start: second.end(), len: Pages(ARENA_PAGES) });
+            os.refuse(0, 1);
+            let fourth = s.commit_more(Pages(1)).unwrap();
+            assert_eq!(fourth, PageRange { start: third.end(), len: Pages(CHUNK_PAGES) });
+            let last = s.commit_more(Pages(1)).unwrap();
+            assert_eq!(last.end(), PageIdx(4 * ARENA_PAGES));
+            assert_eq!(s.commit_more(Pages(1)), Err(OutOfMemory));
             for i in [0, 1, ARENA_PAGES, 4 * ARENA_PAGES - 1] {
                 let p = core::ptr::with_exposed_provenance_mut::<u8>(s.base() + i * PAGE_SIZE);
                 // SAFETY: the page was committed above and nobody else uses it.
