@@ -6,7 +6,11 @@
 //!
 //! A script is called as `NAME version`, then as `NAME prepare`, which makes the inputs in `$SHARED`, then as `NAME run` for
 //! each run, in an empty work directory. `$UNDER` is what it puts before the program under test: nothing, or gort. Into the
-//! directory `$METRICS` it may write `seconds` and `peak_kib`; else the whole run is timed, and the largest process is the peak.
+//! directory `$METRICS` it may write `seconds`, `cpu_seconds` and `peak_kib`; what it does not write is measured for all of the
+//! run, and the peak is the largest process's.
+//!
+//! Without `GORT_PROGRAMS=1`, as in a plain `cargo test`, no program runs: only the runner itself is tried, on scripts that each
+//! do one thing wrong.
 //!
 //! ```text
 //! tests/programs/install
@@ -18,6 +22,7 @@ mod process;
 mod report;
 mod rounds;
 mod scenario;
+mod self_test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +32,7 @@ use clap::Parser;
 
 use library::Prefix;
 use report::Progress;
-use scenario::{Place, Scenario};
+use scenario::{Limits, Place, Scenario};
 
 /// Runs real programs with and without gort and compares what they print, their time and their memory
 #[derive(Parser)]
@@ -63,10 +68,7 @@ const BAD_OPTION: u8 = 2;
 
 fn main() -> ExitCode {
     if env::var_os("GORT_PROGRAMS").is_none_or(|v| v != "1") {
-        println!(
-            "programs: real programs with and without gort take minutes; to run them: tests/run programs"
-        );
-        return ExitCode::SUCCESS;
+        return check_runner();
     }
     let options = match Options::try_parse() {
         Ok(options) => options,
@@ -105,6 +107,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a plain `cargo test` does: all but the programs.
+fn check_runner() -> ExitCode {
+    match process::prepare().map_err(|e| e.to_string()).and_then(|()| self_test::run()) {
+        Ok(()) => {
+            println!(
+                "programs: the runner works; the programs themselves take minutes, to run them: tests/run programs"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            eprintln!("programs: the runner does not work: {what}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
 /// The scenarios that `only` names, or all; in alphabetical order.
 fn choose(all: Vec<Scenario>, only: &[String]) -> Result<Vec<Scenario>, String> {
     if let Some(name) = only.iter().find(|name| all.iter().all(|s| s.name != **name)) {
@@ -120,7 +138,8 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     for file in [&options.markdown, &options.json].into_iter().flatten() {
         fs::write(file, "").map_err(|e| format!("cannot write {}: {e}", file.display()))?;
     }
-    let place = Place::create(options.keep).map_err(|e| format!("cannot make a work directory: {e}"))?;
+    let place = Place::create(options.keep, Limits::default())
+        .map_err(|e| format!("cannot make a work directory: {e}"))?;
     let prefix = match &options.under {
         Some(words) => Prefix::given(words)?,
         None => Prefix::gort(place.root())?,

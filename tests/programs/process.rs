@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 /// How precisely a run is timed, when it does not time itself.
 const TICK: Duration = Duration::from_millis(4);
-/// How long a script may take to clean up, and its last processes to follow it.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How a run ended.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) seconds: f64,
+    /// What all its processes together had of the processors.
+    pub(crate) cpu_seconds: f64,
     /// The largest process of all, in KiB.
     pub(crate) peak_kib: u64,
     /// It was ended because it took too long.
@@ -57,22 +57,23 @@ pub(crate) fn prepare() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `command` in a process group of its own, for at most `limit`, until nothing of it is left.
-pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
+/// Runs `command` in a process group of its own, for at most `limit`, until nothing of it is left: `grace` is how long it may
+/// take to clean up, and its last processes to follow it.
+pub(crate) fn run(command: &mut Command, limit: Duration, grace: Duration) -> io::Result<Ended> {
     let start = Instant::now();
     // Not waited for through std, whose wait knows nothing of memory.
     let pid = command.process_group(0).spawn()?.id() as libc::pid_t;
     let mut told = None;
-    let (status, seconds, mut peak_kib) = loop {
+    let (mut exit, seconds) = loop {
         if let Some(exit) = reap(pid)? {
-            break (exit.status, start.elapsed().as_secs_f64(), exit.peak_kib);
+            break (exit, start.elapsed().as_secs_f64());
         }
         match told {
             None if start.elapsed() > limit || interrupted() => {
                 kill(-pid, libc::SIGTERM);
                 told = Some(Instant::now());
             }
-            Some(when) if when.elapsed() > GRACE => kill(-pid, libc::SIGKILL),
+            Some(when) if when.elapsed() > grace => kill(-pid, libc::SIGKILL),
             _ => {}
         }
         thread::sleep(TICK);
@@ -82,8 +83,11 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
     // Who is still there has become a child of this process.
     loop {
         match reap(-1) {
-            Ok(Some(exit)) => peak_kib = peak_kib.max(exit.peak_kib),
-            Ok(None) if end.elapsed() > GRACE => {
+            Ok(Some(orphan)) => {
+                exit.cpu_seconds += orphan.cpu_seconds;
+                exit.peak_kib = exit.peak_kib.max(orphan.peak_kib);
+            }
+            Ok(None) if end.elapsed() > grace => {
                 for (child, name) in children() {
                     kill(child, libc::SIGKILL);
                     left.push(name);
@@ -97,11 +101,14 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
     }
     left.sort();
     left.dedup();
-    Ok(Ended { status, seconds, peak_kib, overdue: told.is_some() && !interrupted(), left })
+    let Exit { status, cpu_seconds, peak_kib } = exit;
+    Ok(Ended { status, seconds, cpu_seconds, peak_kib, overdue: told.is_some() && !interrupted(), left })
 }
 
+/// A child's end, with what it and those that it waited for had used.
 struct Exit {
     status: ExitStatus,
+    cpu_seconds: f64,
     peak_kib: u64,
 }
 
@@ -116,6 +123,10 @@ fn reap(pid: libc::pid_t) -> io::Result<Option<Exit>> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(Some(Exit {
             status: ExitStatus::from_raw(status),
+            cpu_seconds: [usage.ru_utime, usage.ru_stime]
+                .map(|t| t.tv_sec as f64 + t.tv_usec as f64 / 1e6)
+                .iter()
+                .sum(),
             peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
         })),
     }

@@ -24,6 +24,7 @@ pub(crate) struct Progress {
     runs_start: Option<Instant>,
     runs: u32,
     terminal: bool,
+    told: bool,
 }
 
 impl Progress {
@@ -41,7 +42,13 @@ impl Progress {
             runs_start: None,
             runs: 0,
             terminal,
+            told: true,
         }
+    }
+
+    /// Tells nobody.
+    pub(crate) fn silent() -> Self {
+        Self { told: false, ..Self::new(0, String::new()) }
     }
 
     /// The next program.
@@ -54,6 +61,9 @@ impl Progress {
 
     /// The next step of this program, and how many runs it has still to go through, this one included.
     pub(crate) fn step(&mut self, what: &str, runs_left: Option<u32>) {
+        if !self.told {
+            return;
+        }
         let line = format!("{} {what} ... {} left", self.head(), minutes(self.left(runs_left)));
         if runs_left.is_some() {
             self.runs_start.get_or_insert_with(Instant::now);
@@ -76,8 +86,8 @@ impl Progress {
                 "{clear}{} passed; {} / glibc: time {}, peak memory {}",
                 self.head(),
                 self.under,
-                ratio(&outcome.pairs, Pair::time_ratio),
-                ratio(&outcome.pairs, Pair::peak_ratio),
+                ratio(&outcome.pairs, |f| f.seconds),
+                ratio(&outcome.pairs, |f| f.peak_kib),
             ),
             Some(failure) => eprintln!("{clear}{} FAILED: {failure}", self.head()),
         }
@@ -107,7 +117,7 @@ fn minutes(time: Duration) -> String {
 pub(crate) fn heading(under: &str) -> String {
     format!(
         "Programs with {under} against the same programs without, {}, {} cores. Ratios are {under} / glibc: the median of the \
-         rounds (least to most).",
+         rounds (least to most). CPU time and peak memory are the server's own where the program is a server.",
         processor(),
         thread::available_parallelism().map_or(0, usize::from),
     )
@@ -124,8 +134,18 @@ pub(crate) fn table(outcomes: &[Outcome]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(
-        ["program", "version", "passed", "rounds", "time", "glibc, s", "peak memory", "glibc, MiB"]
-            .map(str::to_owned),
+        [
+            "program",
+            "version",
+            "passed",
+            "rounds",
+            "time",
+            "CPU time",
+            "peak memory",
+            "glibc, s",
+            "glibc, MiB",
+        ]
+        .map(str::to_owned),
     );
     for outcome in outcomes {
         let pairs = &outcome.pairs;
@@ -136,13 +156,14 @@ pub(crate) fn table(outcomes: &[Outcome]) -> Table {
             outcome.version.clone(),
             if outcome.failure.is_none() { "yes".to_owned() } else { "NO".to_owned() },
             pairs.len().to_string(),
-            ratio(pairs, Pair::time_ratio),
+            ratio(pairs, |f| f.seconds),
+            ratio(pairs, |f| f.cpu_seconds),
+            ratio(pairs, |f| f.peak_kib),
             show(median_of(|f| f.seconds), 2),
-            ratio(pairs, Pair::peak_ratio),
-            show(median_of(|f| f.peak_kib as f64 / 1024.0), 1),
+            show(median_of(|f| f.peak_kib / 1024.0), 1),
         ]);
     }
-    for number in 3..8 {
+    for number in 3..9 {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -151,8 +172,8 @@ pub(crate) fn table(outcomes: &[Outcome]) -> Table {
 }
 
 /// The median of the rounds, and the least and the most; nothing if there were none.
-fn ratio(pairs: &[Pair], of: fn(&Pair) -> f64) -> String {
-    let ratios: Vec<f64> = pairs.iter().map(of).collect();
+fn ratio(pairs: &[Pair], of: fn(&Figures) -> f64) -> String {
+    let ratios: Vec<f64> = pairs.iter().map(|p| p.ratio(of)).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let most = ratios.iter().copied().fold(0.0, f64::max);
     median(ratios).map_or_else(String::new, |m| format!("{m:.2} ({least:.2} to {most:.2})"))
@@ -170,7 +191,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// Everything that was measured.
 pub(crate) fn json(outcomes: &[Outcome], under: &str) -> Value {
-    let figures = |f: &Figures| json!({ "seconds": f.seconds, "peak_kib": f.peak_kib });
+    let figures =
+        |f: &Figures| json!({ "seconds": f.seconds, "cpu_seconds": f.cpu_seconds, "peak_kib": f.peak_kib });
     let programs: Vec<Value> = outcomes
         .iter()
         .map(|outcome| {
@@ -179,14 +201,16 @@ pub(crate) fn json(outcomes: &[Outcome], under: &str) -> Value {
                 .iter()
                 .map(|pair| json!({ "glibc": figures(&pair.without), under: figures(&pair.with) }))
                 .collect();
+            let ratio = |of: fn(&Figures) -> f64| median(outcome.pairs.iter().map(|p| p.ratio(of)).collect());
             json!({
                 "name": outcome.name,
                 "version": outcome.version,
                 "passed": outcome.failure.is_none(),
                 "failure": outcome.failure,
                 "rounds": rounds,
-                "time_ratio": median(outcome.pairs.iter().map(Pair::time_ratio).collect()),
-                "peak_ratio": median(outcome.pairs.iter().map(Pair::peak_ratio).collect()),
+                "time_ratio": ratio(|f| f.seconds),
+                "cpu_ratio": ratio(|f| f.cpu_seconds),
+                "peak_ratio": ratio(|f| f.peak_kib),
             })
         })
         .collect();

@@ -3,7 +3,7 @@
 use super::library::Prefix;
 use super::process;
 use super::report::Progress;
-use super::scenario::{Place, Run, Scenario};
+use super::scenario::{Place, Scenario};
 
 /// The rounds, unless somebody says otherwise.
 const ROUNDS: u32 = 3;
@@ -15,7 +15,9 @@ const LONG_SECONDS: f64 = 10.0;
 #[derive(Clone, Copy)]
 pub(crate) struct Figures {
     pub(crate) seconds: f64,
-    pub(crate) peak_kib: u64,
+    /// Of all processors, which says more than the time while others want them too.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_kib: f64,
 }
 
 /// One round.
@@ -26,12 +28,9 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn time_ratio(&self) -> f64 {
-        self.with.seconds / self.without.seconds
-    }
-
-    pub(crate) fn peak_ratio(&self) -> f64 {
-        self.with.peak_kib as f64 / self.without.peak_kib as f64
+    /// With, by without, of the figure that `of` picks.
+    pub(crate) fn ratio(&self, of: fn(&Figures) -> f64) -> f64 {
+        of(&self.with) / of(&self.without)
     }
 }
 
@@ -94,7 +93,7 @@ fn measure(
                 }
                 None => expected = Some(run.stdout.clone()),
             }
-            figures[usize::from(with)] = Some(self::figures(&run)?);
+            figures[usize::from(with)] = Some(run.figures);
         }
         if let [Some(without), Some(with)] = figures {
             outcome.pairs.push(Pair { without, with });
@@ -105,14 +104,6 @@ fn measure(
         round += 1;
     }
     if process::interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
-}
-
-fn figures(run: &Run) -> Result<Figures, String> {
-    // A ratio needs both.
-    if run.seconds <= 0.0 || run.peak_kib == 0 {
-        return Err(format!("run: took {} s and {} KiB", run.seconds, run.peak_kib));
-    }
-    Ok(Figures { seconds: run.seconds, peak_kib: run.peak_kib })
 }
 
 /// Says where `found` first differs from `expected`.

@@ -10,11 +10,27 @@ use std::{cell, env};
 
 use super::library::Prefix;
 use super::process as child;
+use super::rounds::Figures;
 
-/// What one run may take at most: many times what any should take.
-const LIMIT: Duration = Duration::from_secs(120);
-/// What making the inputs may take.
-const PREPARE_LIMIT: Duration = Duration::from_secs(300);
+/// How long anything may take: many times what it should.
+pub(crate) struct Limits {
+    /// Making the inputs.
+    pub(crate) prepare: Duration,
+    pub(crate) run: Duration,
+    /// What a script's last processes may take to end after it.
+    pub(crate) grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            prepare: Duration::from_secs(300),
+            run: Duration::from_secs(120),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
 /// How many lines of a failed script's stderr are shown.
 const LINES: usize = 15;
 
@@ -28,8 +44,7 @@ pub(crate) struct Scenario {
 
 /// What one run took and said.
 pub(crate) struct Run {
-    pub(crate) seconds: f64,
-    pub(crate) peak_kib: u64,
+    pub(crate) figures: Figures,
     /// What must be the same every time.
     pub(crate) stdout: Vec<u8>,
 }
@@ -52,18 +67,18 @@ impl Scenario {
 
     /// The program and its version.
     pub(crate) fn version(&self, place: &Place) -> Result<String, String> {
-        let run = self.call("version", place, None, LIMIT)?;
+        let run = self.call("version", place, None, place.limits.run)?;
         Ok(String::from_utf8_lossy(&run.stdout).lines().next().unwrap_or_default().trim().to_owned())
     }
 
     /// Makes the inputs.
     pub(crate) fn prepare(&self, place: &Place) -> Result<(), String> {
-        self.call("prepare", place, None, PREPARE_LIMIT).map(drop)
+        self.call("prepare", place, None, place.limits.prepare).map(drop)
     }
 
     /// One timed run.
     pub(crate) fn run(&self, place: &Place, under: Option<&Prefix>) -> Result<Run, String> {
-        self.call("run", place, under, LIMIT)
+        self.call("run", place, under, place.limits.run)
     }
 
     fn call(
@@ -90,6 +105,7 @@ impl Scenario {
                 .stdout(File::create(&stdout).map_err(why)?)
                 .stderr(File::create(&stderr).map_err(why)?),
             limit,
+            place.limits.grace,
         )
         .map_err(why)?;
 
@@ -109,9 +125,17 @@ impl Scenario {
             place.keep(&dirs, &self.name).map_err(|e| format!("cannot keep what failed: {e}"))?;
             return Err(format!("{what}: {failure}{said}"));
         }
-        let seconds = number(&dirs.metrics.join("seconds"))?.unwrap_or(ended.seconds);
-        let peak_kib = number(&dirs.metrics.join("peak_kib"))?.map_or(ended.peak_kib, |kib| kib as u64);
-        Ok(Run { seconds, peak_kib, stdout: fs::read(&stdout).map_err(why)? })
+        let figure = |name: &str, measured| {
+            number(&dirs.metrics.join(name))
+                .map(|written| written.unwrap_or(measured))
+                .map_err(|e| format!("{what}: {e}"))
+        };
+        let figures = Figures {
+            seconds: figure("seconds", ended.seconds)?,
+            cpu_seconds: figure("cpu_seconds", ended.cpu_seconds)?,
+            peak_kib: figure("peak_kib", ended.peak_kib as f64)?,
+        };
+        Ok(Run { figures, stdout: fs::read(&stdout).map_err(why)? })
     }
 }
 
@@ -140,6 +164,7 @@ fn tail(file: &Path) -> String {
 /// Where all this happens: a directory for temporary files, removed at the end.
 pub(crate) struct Place {
     root: PathBuf,
+    limits: Limits,
     keep_failed: bool,
     kept: cell::Cell<bool>,
 }
@@ -156,13 +181,13 @@ struct Dirs {
 
 impl Place {
     /// With `keep`, it stays if something fails.
-    pub(crate) fn create(keep: bool) -> io::Result<Self> {
+    pub(crate) fn create(keep: bool, limits: Limits) -> io::Result<Self> {
         let root = env::temp_dir().join(format!("gort-programs-{}", process::id()));
         if root.to_string_lossy().contains(char::is_whitespace) {
             return Err(io::Error::other(format!("the path {} has a space in it", root.display())));
         }
         make(&root)?;
-        Ok(Self { root, keep_failed: keep, kept: cell::Cell::new(false) })
+        Ok(Self { root, limits, keep_failed: keep, kept: cell::Cell::new(false) })
     }
 
     pub(crate) fn root(&self) -> &Path {

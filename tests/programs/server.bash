@@ -73,14 +73,18 @@ load_ends() {
   printf '%d.%06d\n' $((micros / 1000000)) $((micros % 1000000)) >"$METRICS/seconds"
 }
 
-# What the processes used at their peak, each counted by itself, is the server's.
-record_peak() {
-  local pid kib total=0
+# Takes what the processes of a server have used so far: the memory of each at its own peak, and the processors.
+record_server() {
+  local pid kib=0 ticks=0 fields
   for pid; do
-    kib=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$pid/status")
-    total=$((total + kib))
+    kib=$((kib + $(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$pid/status")))
+    # After the name, which may hold anything: user and system time are the 12th and 13th, then those of its children.
+    read -ra fields <<<"$(sed 's/.*) //' "/proc/$pid/stat")"
+    ticks=$((ticks + fields[11] + fields[12] + fields[13] + fields[14]))
   done
-  echo "$total" >"$METRICS/peak_kib"
+  echo "$kib" >"$METRICS/peak_kib"
+  local hundredths=$((ticks * 100 / $(getconf CLK_TCK)))
+  printf '%d.%02d\n' $((hundredths / 100)) $((hundredths % 100)) >"$METRICS/cpu_seconds"
 }
 
 # A TCP port of loopback at which nobody listens.

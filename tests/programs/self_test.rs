@@ -1,0 +1,82 @@
+//! Does the runner notice what it is there to notice? Scripts that each do one thing wrong, under a library that every system
+//! has, and what must be said of each.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use super::library::Prefix;
+use super::report::Progress;
+use super::rounds::{self, Outcome};
+use super::scenario::{Limits, Place, Scenario};
+
+/// A script's name, what it does when it runs, and what its failure must say, if it must fail.
+const SCRIPTS: [(&str, &str, Option<&str>); 12] = [
+    ("good", "echo same; echo 2.5 > $METRICS/seconds; echo 1000 > $METRICS/peak_kib", None),
+    ("inputs", "cat $SHARED/input; test ! -e left && touch left", None),
+    ("carried", "echo same; test -z \"$UNDER\" || $UNDER grep -q $LIBRARY /proc/self/maps", None),
+    ("bare", "echo same; grep -q libm /proc/self/maps && exit 1; exit 0", None),
+    (
+        "differs",
+        "echo same; echo \"[$UNDER]\"",
+        Some("round 1, libm: prints something else in line 2\n    first run: []"),
+    ),
+    ("wavers", "echo $$", Some("prints something else in line 1")),
+    ("silent", "true", Some("prints nothing to compare")),
+    (
+        "fails",
+        "echo same; echo because >&2; exit 3",
+        Some("round 1, glibc, run: exit status: 3\n    because"),
+    ),
+    ("crashes", "echo same; test -z \"$UNDER\" || kill -SEGV $$", Some("round 1, libm, run: signal: 11")),
+    ("hangs", "sleep 1000", Some("round 1, glibc, run: took more than 1 s")),
+    ("leaves", "echo same; sleep 1000 &", Some("round 1, glibc, run: left running: sleep")),
+    ("measures", "echo same; echo much > $METRICS/peak_kib", Some("not a positive number: 'much'")),
+];
+
+/// Says what the runner gets wrong.
+pub(crate) fn run() -> Result<(), String> {
+    let limits = Limits {
+        prepare: Duration::from_secs(20),
+        run: Duration::from_secs(1),
+        grace: Duration::from_millis(300),
+    };
+    let place = Place::create(false, limits).map_err(|e| format!("cannot make a work directory: {e}"))?;
+    let prefix = Prefix::given("env LD_PRELOAD=libm.so.6")?;
+    let dir = place.root().join("scripts");
+    fs::create_dir(&dir).map_err(|e| e.to_string())?;
+    for (name, body, _) in SCRIPTS {
+        let script = dir.join(name);
+        let text = format!(
+            "#!/bin/bash\n# About {name}\ncase $1 in\n  version) echo {name} 1.0 ;;\n  prepare) echo made > $SHARED/input ;;\n  \
+             run) {body} ;;\nesac\n"
+        );
+        fs::write(&script, text)
+            .and_then(|()| fs::set_permissions(&script, Permissions::from_mode(0o755)))
+            .map_err(|e| e.to_string())?;
+    }
+    let mut progress = Progress::silent();
+    for scenario in Scenario::all(&dir)? {
+        let outcome = rounds::run(&scenario, &place, &prefix, Some(2), &mut progress);
+        let expected =
+            SCRIPTS.iter().find(|(name, ..)| *name == scenario.name).and_then(|(.., failure)| *failure);
+        check(&outcome, expected).map_err(|what| format!("{}: {what}", scenario.name))?;
+    }
+    Ok(())
+}
+
+fn check(outcome: &Outcome, expected: Option<&str>) -> Result<(), String> {
+    if outcome.version != format!("{} 1.0", outcome.name) {
+        return Err(format!("has version '{}'", outcome.version));
+    }
+    match (&outcome.failure, expected) {
+        (Some(failure), Some(expected)) if failure.contains(expected) => Ok(()),
+        (None, None) if outcome.pairs.len() == 2 => match outcome.name.as_str() {
+            "good" if outcome.pairs.iter().any(|p| p.with.seconds != 2.5 || p.without.peak_kib != 1000.0) => {
+                Err("its own figures are not taken".to_owned())
+            }
+            _ => Ok(()),
+        },
+        (failure, expected) => Err(format!("ended with {failure:?} and not {expected:?}")),
+    }
+}
