@@ -1,1 +1,135 @@
-//! The allocation interface, called from C and C++.
+//! The allocation interface, called from C and C++: each program checks itself and says where it fails.
+//!
+//! Programs whose names end in `_strict`, and those about C23, check what the manual says and glibc 2.36 does not do; all others
+//! are run on glibc's allocator as well.
+
+use std::env;
+
+use crate::library::{Outcome, Program, Way, include, passes_in};
+use crate::xml;
+
+/// Limit of addresses for programs that exhaust memory.
+const ADDRESSES: u64 = 512 << 20;
+/// Programs can tell where they stand.
+const GORT: &[&str] = &["-DGORT"];
+
+/// Programs without arguments that pass by each of the ways.
+macro_rules! pass {
+    ($($name:ident: $source:literal, $flags:expr, $ways:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            passes_in($ways, concat!("interface/", $source), $flags);
+        }
+    )* };
+}
+
+/// With glibc's allocator, and under gort.
+const BOTH: &[Way] = &[Way::Libc, Way::Preload];
+/// As `BOTH`, and in every way of linking.
+const ALL: &[Way] = &[Way::Libc, Way::Preload, Way::Shared, Way::Archive, Way::Static, Way::StaticPie];
+
+pass! {
+    malloc_aligns_and_refuses: "malloc.c", &[], ALL;
+    calloc_zeroes_what_was_dirty: "calloc.c", &[], BOTH;
+    realloc_keeps_contents_and_fails_safely: "realloc.c", &[], BOTH;
+    aligned_allocation_aligns: "aligned.c", &[], BOTH;
+    aligned_allocation_refuses: "aligned_errors.c", &[], ALL;
+    aligned_allocation_refuses_what_glibc_takes: "aligned_strict.c", &[], &Way::GORT;
+    errno_is_preserved: "errno.c", &[], ALL;
+    usable_size_is_usable: "usable_size.c", &[], BOTH;
+    mallinfo_follows_allocations: "mallinfo.c", &[], BOTH;
+    malloc_trim_releases: "malloc_trim.c", &[], BOTH;
+    malloc_trim_says_what_it_did: "malloc_trim_strict.c", &[], &[Way::Preload];
+    mallopt_accepts: "mallopt.c", &[], BOTH;
+    the_c_library_has_the_same_heap: "libc_allocates.c", &[], ALL;
+    sized_frees: "sized.c", &[], &[Way::Shared, Way::Static];
+    operators_of_cxx: "operators.cpp", &[], &[Way::Libc, Way::Preload, Way::Static];
+    bad_alloc_on_glibc: "bad_alloc.cpp", &[], &[Way::Libc];
+    bad_alloc_is_thrown: "bad_alloc.cpp", GORT, &Way::GORT;
+    operators_that_the_program_replaces: "replaced.cpp", &[], ALL;
+    header_in_c99: "header.c", &["-std=c99", "-pedantic", "-Wextra"], &[Way::Shared, Way::Static];
+    header_in_cxx98: "header.cpp", &["-std=c++98", "-pedantic", "-Wextra"], &[Way::Shared];
+    header_in_cxx17: "header.cpp", &["-std=c++17", "-pedantic", "-Wextra"], &[Way::Shared, Way::Static];
+}
+
+#[test]
+fn realloc_keeps_contents_on_random_walks() {
+    let seed = env::var("GORT_TEST_SEED").unwrap_or_else(|_| "0x6f727420676f7274".to_owned());
+    for &way in BOTH {
+        Program::compile("interface/realloc_walk.c", &[], way).run().arg(&seed).passes();
+    }
+}
+
+#[test]
+fn exhausted_memory_is_enomem() {
+    for way in [Way::Libc, Way::Preload, Way::Static] {
+        Program::compile("interface/exhausted.c", &[], way).run().limit(libc::RLIMIT_AS, ADDRESSES).passes();
+    }
+}
+
+#[test]
+fn exhausted_memory_is_bad_alloc() {
+    for &way in ALL {
+        Program::compile("interface/exhausted.cpp", &[], way)
+            .run()
+            .limit(libc::RLIMIT_AS, ADDRESSES)
+            .passes();
+    }
+}
+
+/// A library that is loaded late, into a program that has nothing of C++: `std::bad_alloc` is the one of its libstdc++.
+#[test]
+fn bad_alloc_in_a_library_loaded_late() {
+    for way in [Way::Libc, Way::Preload, Way::Shared, Way::Archive] {
+        let flags: &[&str] =
+            if way == Way::Libc { &["-fPIC", "-shared"] } else { &["-fPIC", "-shared", "-DGORT"] };
+        let plugin = Program::compile("interface/plugin.cpp", flags, Way::Libc);
+        Program::compile("interface/host.c", &[], way).run().arg(plugin.path()).passes();
+    }
+}
+
+#[test]
+fn malloc_info_is_xml() {
+    for &way in BOTH {
+        let text = Program::compile("interface/malloc_info.c", &[], way).run().passes();
+        let elements = xml::elements(&text);
+        // What programs that read it look for, whoever wrote it.
+        let (root, attributes) = &elements[0];
+        assert_eq!((root.as_str(), attributes[0].0.as_str()), ("malloc", "version"), "{way:?}: {text}");
+        // The last of a kind is the sum of all heaps.
+        let number = |name: &str, kind: &str| {
+            let (_, attributes) =
+                elements.iter().rfind(|(n, a)| n == name && a.contains(&("type".into(), kind.into())))?;
+            let (_, size) = attributes.iter().find(|(n, _)| n == "size").expect("a size");
+            Some(size.parse::<u64>().expect("a number"))
+        };
+        // The blocks that are alive while it is written, half of 1.3 GB, came from the system.
+        let current = number("system", "current").unwrap_or_else(|| panic!("{way:?}: no size: {text}"));
+        assert!(current + number("total", "mmap").unwrap_or(0) > 600 << 20, "{way:?}: {text}");
+    }
+}
+
+#[test]
+fn malloc_stats_go_to_stderr() {
+    for &way in BOTH {
+        let Outcome { status, stdout, stderr, .. } =
+            Program::compile("interface/malloc_stats.c", &[], way).run().output();
+        assert!(status.success() && stdout.is_empty(), "{way:?}: {status}: {stdout}{stderr}");
+        // The one block of 100000 bytes, in bytes or as what gort rounds it up to.
+        let mut numbers = stderr.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
+        let told = numbers.any(|n| (100_000..150_000).contains(&n)) || stderr.contains("104.0 KiB");
+        assert!(told, "{way:?}: {stderr}");
+    }
+}
+
+/// The version in the header is the package's.
+#[test]
+fn header_tells_the_version() {
+    let text = std::fs::read_to_string(include().join("gort.h")).expect("the header is there");
+    let number = |part: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(&format!("#define GORT_VERSION_{part} ")));
+        line.unwrap_or_else(|| panic!("no version in {text}")).to_owned()
+    };
+    let version = [number("MAJOR"), number("MINOR"), number("PATCH")].join(".");
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+}

@@ -206,7 +206,9 @@ impl Run {
         let name = format!("{} ({way:?})", program.as_ref().display());
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in VARIABLES {
+            command.env_remove(name);
+        }
         if way == Way::Preload {
             command.env("LD_PRELOAD", shared());
         }

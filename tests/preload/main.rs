@@ -6,3 +6,6 @@
 mod interface;
 mod library;
 mod life;
+mod misuse;
+mod symbols;
+mod xml;

@@ -1,0 +1,117 @@
+//! Pointers that a program may not pass: it is ended with SIGABRT and one line that names the function, the reason and the address.
+
+use std::os::unix::process::ExitStatusExt;
+
+use crate::library::{Program, Way};
+
+const NEVER: &str = "pointer was never allocated";
+const MIDDLE: &str = "pointer into the middle of an object";
+const FREE: &str = "already free";
+const NONE: &str = "no live object starts there";
+
+/// No block of any heap.
+const FOREIGN: [&str; 7] = ["stack", "data", "map", "code", "low", "high", "not_canonical"];
+/// In a block, but not at its start.
+const INSIDE: [&str; 11] = [
+    "small_1",
+    "small_8",
+    "small_16",
+    "small_last",
+    "medium_16",
+    "medium_page",
+    "large_1",
+    "large_16",
+    "large_page",
+    "large_pages",
+    "large_last",
+];
+/// As `INSIDE`, where nothing is known but starts.
+const INSIDE_HUGE: [&str; 3] = ["huge_16", "huge_page", "huge_mid"];
+/// Freed a moment ago, or so long ago that the block is back where it came from.
+const FREED: [&str; 11] = [
+    "small_free",
+    "medium_free",
+    "large_free",
+    "huge_free",
+    "small_free_before",
+    "medium_free_before",
+    "large_free_before",
+    "large_free_below",
+    "huge_free_below",
+    "large_free_elsewhere",
+    "huge_free_elsewhere",
+];
+/// Freed, but small, and in a cache under others or of another thread: this is noticed when the cache is emptied.
+const FREED_OUT_OF_SIGHT: [&str; 2] = ["small_free_below", "small_free_elsewhere"];
+
+/// Runs the misuse; it must be noticed, at once or at the end. Which words are right depends on the function.
+fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, reason: &str) {
+    let outcome = program.run().arg(function).arg(pointer).output();
+    let line = outcome.fatal_line();
+    let late = outcome.stdout.contains("not at once");
+    assert!(!late || !at_once, "{}", outcome.describe());
+    let address =
+        outcome.stdout.lines().find_map(|l| l.strip_prefix("address: ")).expect("it tells the address");
+    assert!(line.contains(&format!("(addr={address}")), "no address: {}", outcome.describe());
+    // The checks of the feature `invariants` notice some of it sooner, in their own words.
+    if cfg!(feature = "invariants") && line.contains("fatal: invariant broken: not an object") {
+        return;
+    }
+    let function = match function {
+        "reallocarray" => "realloc",
+        // They are defined as the free that they do.
+        "realloc_zero" | "free_sized" | "free_aligned_sized" => "free",
+        other => other,
+    };
+    // A block that is free is noticed when realloc frees it.
+    let names = [format!("gort: fatal: {function}: "), "gort: fatal: free: ".to_owned()];
+    let named = line.starts_with(&names[0]) || (reason == FREE && line.starts_with(&names[1]));
+    assert!(named, "not {function}'s words: {}", outcome.describe());
+    let right = line.contains(reason) || (function != "free" && line.contains(NONE));
+    assert!(right, "no {reason:?}: {}", outcome.describe());
+}
+
+fn all_are_noticed(way: Way, functions: &[&str]) {
+    let flags: &[&str] = if way == Way::Preload { &[] } else { &["-DGORT"] };
+    let program = Program::compile("interface/misuse.c", flags, way);
+    for function in functions {
+        // A size that is only asked for frees nothing that could be noticed.
+        let frees = *function != "malloc_usable_size";
+        FOREIGN.iter().for_each(|p| is_noticed(&program, function, p, true, NEVER));
+        INSIDE.iter().for_each(|p| is_noticed(&program, function, p, true, MIDDLE));
+        INSIDE_HUGE.iter().for_each(|p| is_noticed(&program, function, p, true, NEVER));
+        for p in FREED.iter().filter(|p| frees || !matches!(**p, "small_free" | "medium_free")) {
+            is_noticed(&program, function, p, true, FREE);
+        }
+        for p in FREED_OUT_OF_SIGHT.iter().filter(|_| frees) {
+            is_noticed(&program, function, p, false, FREE);
+        }
+    }
+}
+
+#[test]
+fn preloaded() {
+    all_are_noticed(Way::Preload, &["free", "realloc", "realloc_zero", "reallocarray", "malloc_usable_size"]);
+}
+
+#[test]
+fn linked() {
+    all_are_noticed(Way::Shared, &["free", "free_sized", "free_aligned_sized"]);
+}
+
+#[test]
+fn linked_statically() {
+    all_are_noticed(Way::Static, &["free", "realloc", "malloc_usable_size"]);
+}
+
+/// What is not misuse gets through the same program: a block that is alive.
+#[test]
+fn a_live_block_is_not_misuse() {
+    let program = Program::compile("interface/misuse.c", &[], Way::Preload);
+    for function in ["free", "realloc", "realloc_zero", "reallocarray", "malloc_usable_size"] {
+        let outcome = program.run().arg(function).arg("alive").output();
+        assert_eq!(outcome.status.signal(), None, "{}", outcome.describe());
+        assert_eq!(outcome.status.code(), Some(3), "{}", outcome.describe());
+        assert!(outcome.stdout.ends_with("not at once\n"), "{}", outcome.describe());
+    }
+}
