@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     BadInput(String),
     /// A check failed. Exit code 1.
     Failed(String),
+    /// A program could not be started. The exit code is what a shell gives.
+    Command { message: String, code: u8 },
     /// Standard output could not be written. Exit code 1; but 0 when the reader has closed it, who has what he wanted.
     Output(io::Error),
 }
@@ -39,6 +41,7 @@ impl Failure {
         let (message, code) = match self {
             Self::BadInput(message) => (message, BAD_INPUT),
             Self::Failed(message) => (message, 1),
+            Self::Command { message, code } => (message, code),
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Self::Output(e) => (format!("cannot write to standard output: {e}"), 1),
         };

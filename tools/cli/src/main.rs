@@ -1,12 +1,14 @@
-//! The `gort` command: Go's B/op benchmark on gort's own allocator, and Go's size-class table.
+//! The `gort` command: Go's B/op benchmark on gort's own allocator, Go's size-class table, and any program on gort's heap.
 //!
 //! The process runs on [`gort::GoAlloc`], so whatever a command measures is the allocator that a user gets.
 //!
-//! Exit codes: 0 done; 1 a check failed, or the output could not be written; 2 bad input, which is one line on stderr.
+//! Exit codes: 0 done; 1 a check failed, or the output could not be written; 2 bad input, which is one line on stderr. `gort run`
+//! becomes the program, whose exit code it is then; 126 and 127 when there is none to become.
 
 mod bop;
 mod failure;
 mod one_line;
+mod run;
 mod size_classes;
 
 use std::process::ExitCode;
@@ -16,7 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[global_allocator]
 static GLOBAL: gort::GoAlloc = gort::GoAlloc;
 
-/// Go's memory allocator for Rust programs: measure it, and print the table it rounds sizes with.
+/// Go's memory allocator for Rust programs: measure it, run other programs on it, print the table it rounds sizes with.
 #[derive(Parser)]
 #[command(name = "gort", version, after_help = EXAMPLES)]
 struct Cli {
@@ -28,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   gort bop                     the talk's benchmark: bytes and allocations per operation
   gort bop --sweep             every size class and page edge up to 64 MiB, against the table
+  gort run --stats git log     any program on gort's heap, and what its heap was like
   gort size-classes            Go's size-class table
   gort size-classes --check    is the table that was compiled in the one the generator makes?
 
@@ -37,6 +40,7 @@ Environment, as in Go:
 #[derive(Subcommand)]
 enum Command {
     Bop(bop::Args),
+    Run(run::Args),
     SizeClasses(size_classes::Args),
 }
 
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Bop(args) => bop::run(&args),
+        Command::Run(args) => run::run(args),
         Command::SizeClasses(args) => size_classes::run(&args),
     };
     match result {
