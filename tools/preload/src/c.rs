@@ -27,7 +27,7 @@ pub(crate) unsafe extern "C" fn realloc(p: *mut u8, size: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn reallocarray(p: *mut u8, count: usize, size: usize) -> *mut u8 {
     // A product that overflows is more than there is.
-    let bytes = count.checked_mul(size).unwrap_or(usize::MAX);
+    let bytes = count.saturating_mul(size);
     // SAFETY: as for `realloc`.
     unsafe { c::realloc(p, bytes) }
 }
