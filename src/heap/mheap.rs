@@ -70,28 +70,32 @@ pub(crate) struct Heap {
     pressure: AtomicU32,
 }
 
-struct Cell(UnsafeCell<MaybeUninit<Heap>>);
-// SAFETY: written once under ONCE, then only shared references are given out.
+/// The heap and its gate, side by side.
+#[repr(C)]
+struct Cell {
+    once: Once,
+    heap: UnsafeCell<MaybeUninit<Heap>>,
+}
+// SAFETY: written once under `once`, then only shared references are given out.
 unsafe impl Sync for Cell {}
 
-static HEAP: Cell = Cell(UnsafeCell::new(MaybeUninit::uninit()));
-static ONCE: Once = Once::new();
+static HEAP: Cell = Cell { once: Once::new(), heap: UnsafeCell::new(MaybeUninit::uninit()) };
 
 /// The heap, once it stands.
 #[inline(always)]
 pub(crate) fn heap() -> Option<&'static Heap> {
     // SAFETY: `is_done` says that it was written, and it is never written again.
-    ONCE.is_done().then(|| unsafe { &*HEAP.0.get().cast::<Heap>() })
+    HEAP.once.is_done().then(|| unsafe { &*HEAP.heap.get().cast::<Heap>() })
 }
 
 /// The heap, which this call builds if it does not stand yet; `configure` sets it up before any other thread sees it. `None`
 /// when the OS refuses: the next caller tries again.
 pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<&'static Heap> {
-    ONCE.call(|| {
+    HEAP.once.call(|| {
         let heap = Heap::new(Linux)?;
         configure(&heap);
         // SAFETY: `Once` lets one thread in, and nobody reads before it is done.
-        unsafe { HEAP.0.get().cast::<Heap>().write(heap) };
+        unsafe { HEAP.heap.get().cast::<Heap>().write(heap) };
         Some(())
     });
     heap()

@@ -81,6 +81,26 @@ impl Bin {
         true
     }
 
+    /// As `push`; `false` also when `p` is what was put in last.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn push_unless_on_top(&self, p: *mut u8) -> bool {
+        let hdr = self.hdr.load(Relaxed);
+        let held = hdr as u16 as usize;
+        if held >= self.cap() {
+            return false;
+        }
+        let slots = self.slots.get();
+        // SAFETY: held pointers are in the array, and only this thread writes it.
+        if held != 0 && unsafe { *slots.wrapping_add(held - 1) } == p {
+            return false;
+        }
+        // SAFETY: held < cap <= room, and only this thread writes the array.
+        unsafe { *slots.wrapping_add(held) = p };
+        self.hdr.store(hdr + 1, Relaxed);
+        true
+    }
+
     /// Whether `p` is what the next `pop` would take.
     #[inline(always)]
     pub(crate) fn has_on_top(&self, p: *mut u8) -> bool {
@@ -96,6 +116,7 @@ impl Bin {
     }
 
     /// Pointers it may hold.
+    #[inline(always)]
     pub(super) fn cap(&self) -> usize {
         self.cap.get() as usize
     }

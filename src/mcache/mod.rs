@@ -134,10 +134,7 @@ impl MCache {
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_marked(&self, class: Class, p: *mut u8) -> bool {
-        self.marked(|| {
-            let bin = self.bin(class);
-            !bin.has_on_top(p) && bin.push(p)
-        }) == Some(true)
+        self.marked(|| self.bin(class).push_unless_on_top(p)) == Some(true)
     }
 
     /// Runs `f` with the mcache marked as busy; `None` when it is already.
