@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 fn gort(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gort"));
     command.args(args);
-    for name in ["GOMEMLIMIT", "GODEBUG", "GOGC", "GOMAXPROCS"] {
+    for name in
+        ["GOMEMLIMIT", "GODEBUG", "GOGC", "GOMAXPROCS", "GORT_STATS", "GORT_STATS_JSON", "GORT_STATS_PID"]
+    {
         command.env_remove(name);
     }
     command
@@ -297,9 +299,15 @@ mod command {
 
     #[test]
     fn every_help_has_examples() {
-        for args in
-            [&["--help"][..], &["-h"], &["help", "bop"], &["bop", "--help"], &["size-classes", "--help"]]
-        {
+        for args in [
+            &["--help"][..],
+            &["-h"],
+            &["help", "bop"],
+            &["bop", "--help"],
+            &["run", "--help"],
+            &["run", "-h"],
+            &["size-classes", "--help"],
+        ] {
             let out = succeeds(args);
             assert!(out.contains("Examples:\n  gort "), "{args:?}: {out}");
         }
@@ -308,15 +316,21 @@ mod command {
 
     #[test]
     fn without_a_command_it_names_them() {
-        assert!(fails(&mut gort(&[]), 2).contains("commands are bop, size-classes"));
+        assert!(fails(&mut gort(&[]), 2).contains("commands are bop, run, size-classes"));
         assert!(
-            fails(&mut gort(&["bob"]), 2).contains("unknown command 'bob'; commands are bop, size-classes")
+            fails(&mut gort(&["bob"]), 2)
+                .contains("unknown command 'bob'; commands are bop, run, size-classes")
         );
     }
 
     #[test]
     fn a_bad_variable_is_one_line_and_code_2() {
-        for (name, value) in [("GOMEMLIMIT", "lots"), ("GODEBUG", "madvdontneed")] {
+        for (name, value) in [
+            ("GOMEMLIMIT", "lots"),
+            ("GODEBUG", "madvdontneed"),
+            ("GORT_STATS", "yes"),
+            ("GORT_STATS_PID", "me"),
+        ] {
             let line = fails(gort(&["size-classes"]).env(name, value), 2);
             assert!(line.contains(name), "{line}");
         }

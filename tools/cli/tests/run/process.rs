@@ -1,0 +1,185 @@
+//! Where the report at exit goes: several processes, closed descriptors, readers that have left.
+
+use super::*;
+
+#[test]
+fn each_process_writes_its_own() {
+    let dir = directory("fork");
+    let program = compile(
+        &dir,
+        "family",
+        &[],
+        r#"
+        #include <stdlib.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        static void make(int n) { while (n--) *(volatile char *)malloc(3000) = 1; }
+        int main(int argc, char **argv) {
+            if (argc > 1) { make(700); return 0; }
+            make(1000);
+            if (fork() == 0) { make(100); exit(0); }
+            if (fork() == 0) { make(200); if (fork() == 0) { make(50); exit(0); } wait(0); exit(0); }
+            if (fork() == 0) { execl(argv[0], argv[0], "again", (char *)0); }
+            if (fork() == 0) { make(1); _exit(0); }
+            while (wait(0) > 0) {}
+            make(10);
+            return 0;
+        }"#,
+    );
+    let out =
+        output(gort_run().args(["--stats", "--stats-json", "heap.json"]).arg(&program).current_dir(&dir));
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    let made = |report: &Value| {
+        let rows = report["by_size"].as_array().unwrap();
+        rows.iter().find(|row| row["size"] == 3072).map_or(0, |row| number(row, "mallocs"))
+    };
+    let first = json(&dir.join("heap.json"));
+    assert_eq!((made(&first), &first["forked_from"]), (1010, &Value::Null));
+    let mut others = vec![];
+    for name in files(&dir, "heap.json.") {
+        let report = json(&dir.join(&name));
+        assert_eq!(name, format!("heap.json.{}", report["pid"]));
+        let is_forked = report["forked_from"] == first["pid"];
+        assert!(is_forked || report["forked_from"].is_null(), "{report}");
+        others.push((made(&report), is_forked));
+    }
+    others.sort_unstable();
+    // The one that called _exit wrote none; the one that called exec began anew.
+    assert_eq!(others, [(700, false), (1100, true), (1200, true), (1250, true)]);
+    let heads: Vec<&str> = text(&out.stderr).lines().filter(|l| l.starts_with("gort: ")).collect();
+    assert_eq!(heads.len(), 5, "{heads:?}");
+    let from_first = format!(" (family), forked from {} with its counts", first["pid"]);
+    assert_eq!(heads.iter().filter(|head| head.ends_with(&from_first)).count(), 3, "{heads:?}");
+}
+
+#[test]
+fn it_reaches_the_stderr_of_a_program_that_closes_its_own() {
+    let dir = directory("closed");
+    let source = r#"
+        #include <fcntl.h>
+        #include <stdlib.h>
+        #include <unistd.h>
+        static void last(void) { close(1); close(2); }
+        int main(int argc, char **argv) {
+            atexit(last);
+            free(malloc(9));
+            if (argc > 1) { close(2); open(argv[1], O_CREAT | O_WRONLY, 0600); write(2, "mine", 4); }
+            if (argc > 2) for (int fd = 3; fd < 2000; fd++) close(fd);
+            if (argc > 1) _exit(0 * close(0)), 0;
+            return 0;
+        }"#;
+    let program = compile(&dir, "closing", &[], source);
+    let out = output(gort_run().arg("--stats").arg(&program));
+    assert!(text(&out.stderr).starts_with("gort: heap of process"), "{out:?}");
+
+    // Another file has the number 2 at exit: it gets nothing, whether or not the way around it is open.
+    let other = compile(
+        &dir,
+        "other",
+        &[],
+        &source.replace("_exit(0 * close(0)), 0;", "exit(0);").replace("close(2); }", "}"),
+    );
+    for (args, reported) in [(&["file"][..], true), (&["file", "all"], false)] {
+        let out = output(gort_run().arg("--stats").arg(&other).args(args).current_dir(&dir));
+        assert_eq!(out.status.code(), Some(0));
+        assert_eq!(!out.stderr.is_empty(), reported, "{out:?}");
+        assert_eq!(fs::read_to_string(dir.join("file")).unwrap(), "mine");
+    }
+}
+
+/// Its reader waits for the last descriptor to be closed, and must not wait for a daemon.
+#[test]
+fn a_daemon_does_not_keep_stderr_open() {
+    let dir = directory("daemon");
+    let program = compile(
+        &dir,
+        "daemon",
+        &[],
+        r#"
+        #include <fcntl.h>
+        #include <unistd.h>
+        #include <stdlib.h>
+        int main() {
+            free(malloc(10));
+            if (fork()) return 0;
+            for (int fd = 0; fd < 3; fd++) close(fd);
+            for (int i = 0; i < 2000 && access("go", F_OK); i++) usleep(10000);
+            close(open("done", O_CREAT | O_WRONLY, 0600));
+            _exit(0);
+        }"#,
+    );
+    let out = output(gort_run().arg("--stats").arg(&program).current_dir(&dir));
+    assert!(text(&out.stderr).starts_with("gort: heap of process"), "{out:?}");
+    assert!(!dir.join("done").exists(), "stderr was open until the daemon ended");
+    fs::write(dir.join("go"), "").unwrap();
+    while !dir.join("done").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_reader_that_has_left_changes_nothing() {
+    let dir = directory("left");
+    let program = compile(&dir, "waiting", &[], "#include <stdio.h>\nint main() { getchar(); return 5; }");
+    let mut command = gort_run();
+    command.arg("--stats").arg(&program).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stderr.take());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+#[test]
+fn json_that_cannot_be_written_is_one_line() {
+    let dir = directory("vanished");
+    let program =
+        compile(&dir, "removing", &[], "#include <unistd.h>\nint main() { return rmdir(\"sub\"); }");
+    fs::create_dir(dir.join("sub")).unwrap();
+    let out = output(gort_run().args(["--stats-json", "sub/heap.json"]).arg(&program).current_dir(&dir));
+    assert_eq!(out.status.code(), Some(0));
+    let expected = format!(
+        "gort: GORT_STATS_JSON: cannot write {}/sub/heap.json: its directory is not there\n",
+        dir.display()
+    );
+    assert_eq!(text(&out.stderr), expected);
+    // A file size limit would end the process by a signal.
+    let out = output(
+        Command::new("sh")
+            .args(["-c", "ulimit -f 0; exec \"$@\"", "sh", GORT, "run", "--stats-json", "heap.json", "true"])
+            .current_dir(&dir),
+    );
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert!(text(&out.stderr).ends_with("heap.json: it would exceed the limit on file sizes\n"), "{out:?}");
+    assert!(files(&dir, "heap").is_empty(), "nothing half done is left");
+}
+
+#[test]
+fn a_link_is_followed_and_a_device_is_written_to() {
+    let dir = directory("link");
+    fs::write(dir.join("real.json"), "").unwrap();
+    symlink("real.json", dir.join("link.json")).unwrap();
+    succeeds(gort_run().args(["--stats-json", "link.json", "true"]).current_dir(&dir));
+    assert!(dir.join("link.json").is_symlink());
+    assert_eq!(json(&dir.join("real.json"))["command"], "true");
+    let device = fs::metadata("/dev/null").unwrap().rdev();
+    succeeds(gort_run().args(["--stats-json", "/dev/null", "true"]));
+    assert_eq!(fs::metadata("/dev/null").unwrap().rdev(), device, "it is still a device");
+    let out = succeeds(gort_run().args(["--stats-json", "/dev/stdout", "true"]));
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["command"], "true");
+}
+
+/// A program with the allocator built in reads the same variables.
+#[test]
+fn a_rust_program_reports_without_the_command() {
+    let dir = directory("rust");
+    let mut command = Command::new(GORT);
+    command.args(["size-classes", "--check"]).current_dir(&dir);
+    command.env("GORT_STATS", "1").env("GORT_STATS_JSON", "heap.json");
+    let out = output(&mut command);
+    assert!(text(&out.stderr).starts_with("gort: heap of process "), "{out:?}");
+    let [name] = &files(&dir, "heap.json.")[..] else { panic!("one file with the process's number") };
+    let report = json(&dir.join(name));
+    assert_eq!(report["command"], "gort");
+    assert!(number(&report, "mallocs") > 10, "{report}");
+    assert!(number(&report, "internal_fragmentation_samples") > 0, "the Rust door samples too: {report}");
+}

@@ -1,0 +1,193 @@
+//! The program: how it is found, what it gets, and what cannot run on gort.
+
+use super::*;
+
+const SHOW: &str = r#"
+    #include <signal.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    int main(int argc, char **argv) {
+        for (int i = 0; i < argc; i++) printf("%s|", argv[i]);
+        const char *names[] = {"LD_PRELOAD", "GOMEMLIMIT", "GORT_STATS", "GORT_STATS_JSON", "OTHER"};
+        for (int i = 0; i < 5; i++) printf("\n%s=%s", names[i], getenv(names[i]) ? getenv(names[i]) : "(none)");
+        printf("\nSIGPIPE %s\n", signal(SIGPIPE, SIG_DFL) == SIG_IGN ? "ignored" : "default");
+        return 42;
+    }"#;
+
+#[test]
+fn gets_its_arguments_its_environment_and_the_last_word() {
+    let dir = directory("show");
+    let program = compile(&dir, "show", &[], SHOW);
+    let show = |command: &mut Command| {
+        let out = output(command);
+        assert_eq!((out.status.code(), text(&out.stderr)), (Some(42), ""), "{command:?}");
+        text(&out.stdout).to_owned()
+    };
+    let library = library().canonicalize().unwrap();
+    let mut command = gort_run();
+    command.arg(&program).args(["--stats", "--", "-x", "a b"]).env("OTHER", "kept");
+    assert_eq!(
+        show(&mut command),
+        format!(
+            "{}|--stats|--|-x|a b|\nLD_PRELOAD={}\nGOMEMLIMIT=(none)\nGORT_STATS=(none)\nGORT_STATS_JSON=(none)\nOTHER=kept\nSIGPIPE default\n",
+            program.display(),
+            library.display()
+        )
+    );
+    let out = show(
+        gort_run().args(["--memlimit", "1GiB", "--", "show"]).env("PATH", &dir).env("GOMEMLIMIT", "2GiB"),
+    );
+    assert!(out.starts_with("show|\n") && out.contains("GOMEMLIMIT=1GiB\n"), "{out}");
+}
+
+#[test]
+fn keeps_what_is_preloaded_already() {
+    let dir = directory("preloaded");
+    let program = compile(&dir, "show", &[], SHOW);
+    let other = compile(&dir, "libother.so", &["-shared", "-fPIC"], "int gort_test_other;");
+    let out = output(gort_run().arg(&program).env("LD_PRELOAD", &other));
+    let expected =
+        format!("LD_PRELOAD={}:{}\n", library().canonicalize().unwrap().display(), other.display());
+    assert!(text(&out.stdout).contains(&expected), "{out:?}");
+}
+
+#[test]
+fn finds_signals_as_the_caller_left_them() {
+    let dir = directory("signals");
+    let program = compile(&dir, "show", &[], SHOW);
+    library();
+    let out =
+        output(Command::new("sh").args(["-c", "trap '' PIPE; exec \"$@\"", "sh", GORT, "run"]).arg(&program));
+    assert!(text(&out.stdout).contains("SIGPIPE ignored"), "{out:?}");
+}
+
+#[test]
+fn runs_on_gort_as_its_children_do() {
+    let dir = directory("maps");
+    let program = compile(
+        &dir,
+        "maps",
+        &[],
+        "#include <stdlib.h>\nint main() { return system(\"cat /proc/self/maps\"); }",
+    );
+    let maps = succeeds(gort_run().arg(program));
+    assert!(maps.contains("libgort.so"), "{maps}");
+}
+
+#[test]
+fn may_be_a_script() {
+    let dir = directory("scripts");
+    let say = "case \"$LD_PRELOAD\" in *libgort.so) echo on gort: $*;; esac\n";
+    for (name, head) in
+        [("sh", "#!/bin/sh\n"), ("spaced", "#! /bin/sh -e\n"), ("env", "#!/usr/bin/env sh\n"), ("bare", "")]
+    {
+        let script = dir.join(name);
+        executable(&script, format!("{head}{say}"));
+        assert_eq!(succeeds(gort_run().arg(&script).args(["-l", "a"])), "on gort: -l a\n", "{name}");
+    }
+    // A script whose interpreter is a script.
+    executable(&dir.join("outer"), format!("#!{}\n", dir.join("sh").display()));
+    let said = succeeds(gort_run().arg(dir.join("outer")));
+    assert!(said.starts_with("on gort: "), "{said}");
+}
+
+#[test]
+fn that_is_missing_is_127() {
+    let dir = directory("missing");
+    let cases: [(&str, &str); 4] = [
+        ("no-such-program-here", "cannot run 'no-such-program-here': no such program on the PATH"),
+        ("./absent", "cannot run './absent': No such file or directory"),
+        ("", "cannot run '': no such program on the PATH"),
+        ("odd\nname", "cannot run 'odd\\nname': no such program"),
+    ];
+    for (name, message) in cases {
+        let line = fails(gort_run().arg(name).current_dir(&dir), 127);
+        assert!(line.contains(message), "{line}");
+    }
+    executable(&dir.join("script"), "#!/usr/bin/env no-such-interpreter\n");
+    let line = fails(gort_run().arg("./script").current_dir(&dir), 127);
+    assert!(
+        line.contains(
+            "'no-such-interpreter': no such program on the PATH (it is the interpreter of './script')"
+        ),
+        "{line}"
+    );
+}
+
+#[test]
+fn that_cannot_be_executed_is_126() {
+    let dir = directory("unexecutable");
+    fs::write(dir.join("plain"), "x").unwrap();
+    executable(&dir.join("orphan"), "#!/no/such/interpreter\n");
+    executable(&dir.join("circle"), format!("#!{}\n", dir.join("circle").display()));
+    for (name, message) in [
+        ("./plain", "cannot run './plain': Permission denied"),
+        ("./", "cannot run './': it is a directory"),
+        ("./orphan", "its interpreter '/no/such/interpreter' is not there"),
+        ("./circle", "too many interpreters"),
+    ] {
+        let line = fails(gort_run().arg(name).current_dir(&dir), 126);
+        assert!(line.contains(message), "{line}");
+    }
+    // On the PATH the search goes on behind what cannot be run, and ends with 126 when nothing else is found.
+    assert!(fails(gort_run().arg("plain").env("PATH", &dir), 126).contains("Permission denied"));
+    fs::create_dir(dir.join("bin")).unwrap();
+    executable(&dir.join("bin/plain"), "#!/bin/sh\necho found\n");
+    let path = std::env::join_paths([dir.clone(), dir.join("bin")]).unwrap();
+    assert_eq!(succeeds(gort_run().arg("plain").env("PATH", path)), "found\n");
+}
+
+#[test]
+fn that_the_library_cannot_be_part_of_is_one_line() {
+    let dir = directory("refused");
+    let machine = |name: &str, at: usize, byte: u8| {
+        let mut elf = fs::read("/bin/true").unwrap();
+        elf[at] = byte;
+        executable(&dir.join(name), elf);
+    };
+    compile(&dir, "static", &["-static"], "int main() { return 0; }");
+    machine("32-bit", 4, 1);
+    machine("arm", 18, 183);
+    executable(&dir.join("cut"), b"\x7fELF\x02\x01\x01");
+    executable(&dir.join("script"), format!("#!{}\n", dir.join("static").display()));
+    for (name, message) in [
+        ("./static", "cannot run './static' on gort: it is statically linked"),
+        (
+            "./script",
+            "is statically linked, so no loader can bring the library in (it is the interpreter of './script')",
+        ),
+        ("./32-bit", "it is 32-bit"),
+        ("./arm", "it is for another machine"),
+        ("./cut", "ELF file"),
+    ] {
+        let line = fails(gort_run().arg(name).current_dir(&dir), 2);
+        assert!(line.contains(message), "{line}");
+    }
+}
+
+#[test]
+fn that_runs_as_another_user_is_one_line() {
+    if !is_root() {
+        return println!("skipped: only root can make a file another user's");
+    }
+    let dir = directory("privileged");
+    for (name, mode, message) in [("user", 0o4755, "(set-user-id)"), ("group", 0o2755, "(set-group-id)")] {
+        let copied = dir.join(name);
+        copy(Path::new("/bin/true"), &copied);
+        chown(&copied, Some(65_534), Some(65_534)).unwrap();
+        // Of another owner, but not run as him: the library is part of it.
+        fs::set_permissions(&copied, Permissions::from_mode(0o755)).unwrap();
+        succeeds(gort_run().arg(&copied));
+        fs::set_permissions(&copied, Permissions::from_mode(mode)).unwrap();
+        let line = fails(gort_run().arg(&copied), 2);
+        assert!(line.contains(message) && line.contains("the loader ignores the library"), "{line}");
+    }
+}
+
+#[test]
+fn says_itself_that_its_output_cannot_be_written() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let out = output(gort_run().args(["echo", "text"]).stdout(full));
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).starts_with("echo: "), "{out:?}");
+}
