@@ -46,6 +46,7 @@ pass! {
     operators_of_cxx: "operators.cpp", &[], &[Way::Libc, Way::Preload, Way::Static];
     bad_alloc_on_glibc: "bad_alloc.cpp", &[], &[Way::Libc];
     bad_alloc_is_thrown: "bad_alloc.cpp", GORT, &Way::GORT;
+    bad_alloc_in_a_bare_program: "bare.cpp", &[], ALL;
     operators_that_the_program_replaces: "replaced.cpp", &[], ALL;
     header_in_c99: "header.c", &["-std=c99", "-pedantic", "-Wextra"], &[Way::Shared, Way::Static];
     header_in_cxx98: "header.cpp", &["-std=c++98", "-pedantic", "-Wextra"], &[Way::Shared];
