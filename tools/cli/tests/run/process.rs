@@ -154,17 +154,36 @@ fn json_that_cannot_be_written_is_one_line() {
 }
 
 #[test]
-fn a_link_is_followed_and_a_device_is_written_to() {
+fn a_link_is_followed() {
     let dir = directory("link");
     fs::write(dir.join("real.json"), "").unwrap();
     symlink("real.json", dir.join("link.json")).unwrap();
     succeeds(gort_run().args(["--stats-json", "link.json", "true"]).current_dir(&dir));
     assert!(dir.join("link.json").is_symlink());
     assert_eq!(json(&dir.join("real.json"))["command"], "true");
-    let device = fs::metadata("/dev/null").unwrap().rdev();
-    succeeds(gort_run().args(["--stats-json", "/dev/null", "true"]));
-    assert_eq!(fs::metadata("/dev/null").unwrap().rdev(), device, "it is still a device");
-    let out = succeeds(gort_run().args(["--stats-json", "/dev/stdout", "true"]));
+}
+
+/// What is no regular file is written to, not replaced. Not tried with devices: a defect here would replace them.
+#[test]
+fn a_pipe_is_written_to() {
+    let dir = directory("pipe");
+    let pipe = dir.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let mut reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    // A writer of the test's own, open before the command looks: without one the reader has not come yet.
+    let writer = File::options().write(true).open(&pipe).unwrap();
+    succeeds(gort_run().args(["--stats-json", "pipe", "true"]).current_dir(&dir));
+    drop(writer);
+    let mut said = String::new();
+    reader.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    reader.wait().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["command"], "true");
+    assert_eq!(files(&dir, "pipe"), ["pipe"]);
+    // Nobody reads it: that is said, not waited for.
+    let out = output(gort_run().args(["--stats-json", "pipe", "true"]).current_dir(&dir));
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stderr).ends_with("/pipe: nobody reads the pipe\n"), "{out:?}");
+    let out = succeeds(gort_run().args(["--stats-json", "/proc/self/fd/1", "true"]));
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["command"], "true");
 }
 
