@@ -43,6 +43,20 @@ pub(crate) fn on_process_exit(hook: extern "C" fn()) {
     let _ = unsafe { libc::atexit(hook) };
 }
 
+/// As `on_process_exit`, but behind all hooks that are registered later, the destructors of other libraries among them, if it is
+/// called before the program's start. For a hook that is never unloaded: the C library does not forget it. `false` when it refuses.
+pub(crate) fn on_process_exit_last(hook: extern "C" fn(*mut libc::c_void)) -> bool {
+    unsafe extern "C" {
+        fn __cxa_atexit(
+            hook: extern "C" fn(*mut libc::c_void),
+            arg: *mut libc::c_void,
+            library: *mut libc::c_void,
+        ) -> libc::c_int;
+    }
+    // SAFETY: the hook ignores its argument and is never unloaded.
+    unsafe { __cxa_atexit(hook, ptr::null_mut(), ptr::null_mut()) == 0 }
+}
+
 /// The number of this process.
 pub(crate) fn process_id() -> u32 {
     // SAFETY: no preconditions.

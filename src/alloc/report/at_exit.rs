@@ -28,6 +28,8 @@ static FILE: File = File(UnsafeCell::new(Path::new()));
 static OWNER: AtomicU32 = AtomicU32::new(0);
 /// The process that started the heap; 0 before.
 static STARTED_AS: AtomicU32 = AtomicU32::new(0);
+/// Whether `at_exit_last` writes the report.
+static LAST: AtomicBool = AtomicBool::new(false);
 /// The second descriptor of stderr; -1 = none.
 static KEPT: AtomicI32 = AtomicI32::new(-1);
 /// What stderr was when the heap started. Inode 0 with device 0 is no file.
@@ -79,10 +81,14 @@ fn file() -> Option<&'static Path> {
     JSON.load(Acquire).then(|| unsafe { &*FILE.0.get() })
 }
 
+fn is_wanted() -> bool {
+    TEXT.load(Relaxed) || file().is_some()
+}
+
 /// Makes the process write what was asked for when it exits. Once, while the heap starts, after the environment was read.
 pub(in crate::alloc) fn arm() {
     STARTED_AS.store(sys::thread::process_id(), Relaxed);
-    if !TEXT.load(Relaxed) && file().is_none() {
+    if !is_wanted() {
         return;
     }
     if let Some(id) = sys::file_id(STDERR) {
@@ -91,6 +97,14 @@ pub(in crate::alloc) fn arm() {
         KEPT.store(sys::duplicate(STDERR).unwrap_or(-1), Relaxed);
     }
     sys::thread::on_process_exit(at_exit);
+}
+
+/// As `arm`, but has it written behind everything else that the program does at exit. For a library that is never unloaded, before
+/// the program starts.
+pub(in crate::alloc) fn arm_last() {
+    if is_wanted() && sys::thread::on_process_exit_last(at_exit_last) {
+        LAST.store(true, Relaxed);
+    }
 }
 
 /// In a forked child: gives up the second descriptor, which would keep a pipe open that the child means to leave.
@@ -117,6 +131,16 @@ fn to_stderr(write: impl FnOnce(&mut Output) -> fmt::Result) {
 }
 
 extern "C" fn at_exit() {
+    if !LAST.load(Relaxed) {
+        write();
+    }
+}
+
+extern "C" fn at_exit_last(_: *mut libc::c_void) {
+    write();
+}
+
+fn write() {
     let report = Report::now();
     if TEXT.load(Relaxed) {
         to_stderr(|out| text::write(&report, out));

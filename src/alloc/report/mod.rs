@@ -13,7 +13,7 @@ use core::fmt;
 
 use super::stats::{MemStats, stats};
 use crate::sys::{self, Output};
-pub(super) use at_exit::{arm, close_in_child, is_asked_for, set_json, set_owner, set_text};
+pub(super) use at_exit::{arm, arm_last, close_in_child, is_asked_for, set_json, set_owner, set_text};
 
 /// What is reported.
 struct Report {

@@ -53,6 +53,26 @@ fn each_process_writes_its_own() {
 }
 
 #[test]
+fn it_counts_what_the_destructors_of_libraries_free() {
+    let dir = directory("destructors");
+    let library = r#"
+        #include <stdlib.h>
+        static void *all[1000];
+        __attribute__((constructor)) static void make(void) { for (int i = 0; i < 1000; i++) all[i] = malloc(3000); }
+        __attribute__((destructor)) static void give(void) { for (int i = 0; i < 1000; i++) free(all[i]); }
+    "#;
+    let library = compile(&dir, "libkeeper.so", &["-shared", "-fPIC"], library);
+    let library = library.to_str().unwrap();
+    let program = compile(&dir, "kept", &["-Wl,--no-as-needed", library], "int main() { return 0; }");
+    let file = dir.join("heap.json");
+    let out = output(gort_run().args(["--stats", "--stats-json"]).arg(&file).arg(&program));
+    let report = json(&file);
+    let row = report["by_size"].as_array().unwrap().iter().find(|row| row["size"] == 3072).unwrap();
+    assert_eq!((number(row, "mallocs"), number(row, "frees")), (1000, 1000));
+    assert_eq!(text(&out.stderr).matches("gort: heap of process").count(), 1, "one report: {out:?}");
+}
+
+#[test]
 fn it_reaches_the_stderr_of_a_program_that_closes_its_own() {
     let dir = directory("closed");
     let source = r#"
