@@ -74,6 +74,8 @@ pub struct MemStats {
     pub stack_sys: u64,
     /// In huge objects, which have mappings of their own; part of `heap_inuse`.
     pub huge_inuse: u64,
+    /// Huge objects.
+    pub huge_objects: u64,
     /// In mcaches, one per thread alive at the same time.
     pub mcache_inuse: u64,
     /// Committed for span headers, mcaches, pointer arrays and tables.
@@ -155,6 +157,7 @@ pub fn stats() -> MemStats {
         stack_inuse: 0,
         stack_sys: 0,
         huge_inuse: bytes(|s| s.huge.0),
+        huge_objects: bytes(|s| s.huge_objects),
         mcache_inuse: (mcaches * block_size(MCache::bytes()).0) as u64,
         other_sys: bytes(|s| s.metadata.0),
         memory_limit: heap

@@ -63,6 +63,7 @@ impl Heap {
         let p = Linux.map_object(bytes, align)?;
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
+        self.huge_objects.fetch_add(1, Relaxed);
         self.note_peak();
         drop(table);
         self.enforce_limit();
@@ -90,6 +91,7 @@ impl Heap {
             let _ = unsafe { Linux.release(at, h.bytes) };
         }
         self.huge_bytes.fetch_sub(h.bytes, Relaxed);
+        self.huge_objects.fetch_sub(1, Relaxed);
         drop(table);
         Some(Bytes(h.bytes))
     }
@@ -129,6 +131,7 @@ impl Heap {
         let moved = unsafe { Linux.move_to_object(at, old.bytes().0, new) }?;
         table.insert(Huge { addr: moved.as_ptr().expose_provenance(), bytes: new });
         self.huge_bytes.fetch_add(new, Relaxed);
+        self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
         self.free_span_scavenged(span);
         self.note_peak();

@@ -59,6 +59,8 @@ pub(crate) struct Heap {
     pub(super) released: AtomicUsize,
     /// Bytes in huge objects.
     pub(super) huge_bytes: AtomicUsize,
+    /// Huge objects.
+    pub(super) huge_objects: AtomicUsize,
     /// The most bytes that spans and huge objects ever had together.
     pub(super) peak: AtomicUsize,
     /// Objects of this many bytes or more are huge.
@@ -129,6 +131,7 @@ impl Heap {
             usable: AtomicUsize::new(0),
             released: AtomicUsize::new(0),
             huge_bytes: AtomicUsize::new(0),
+            huge_objects: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             huge_from: AtomicUsize::new(HUGE_FROM),
             meta_committed: AtomicUsize::new(0),

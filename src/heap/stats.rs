@@ -18,6 +18,8 @@ pub(crate) struct HeapStats {
     pub(crate) released: Bytes,
     /// In huge objects alone.
     pub(crate) huge: Bytes,
+    /// Number of huge objects.
+    pub(crate) huge_objects: usize,
     /// In span headers, mcaches, pointer arrays and tables, as far as they are committed.
     pub(crate) metadata: Bytes,
 }
@@ -32,6 +34,7 @@ impl Heap {
             usable: Bytes(Pages(self.usable.load(Relaxed)).bytes().0 + huge),
             released: Pages(self.released.load(Relaxed)).bytes(),
             huge: Bytes(huge),
+            huge_objects: self.huge_objects.load(Relaxed),
             metadata: self.metadata_bytes(),
         }
     }

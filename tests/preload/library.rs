@@ -64,7 +64,9 @@ fn build() -> PathBuf {
     let mut target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory").to_owned();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "-p", "gort-preload"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+        .args(["build", "--release", "-p", "gort-preload", "-p", "gort-archive"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     if cfg!(feature = "invariants") {
         target.push("checked");
         command.args(["--features", "invariants"]);

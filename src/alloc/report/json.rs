@@ -30,6 +30,7 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
         ("heap_alloc", Some(s.heap_alloc)),
         ("heap_objects", Some(s.heap_objects)),
         ("huge_inuse", Some(s.huge_inuse)),
+        ("huge_objects", Some(s.huge_objects)),
         ("mcache_inuse", Some(s.mcache_inuse)),
         ("other_sys", Some(s.other_sys)),
         ("memory_limit", limit),

@@ -30,7 +30,7 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
         pages.mallocs,
         pages.frees
     )?;
-    writeln!(w, "<total type=\"mmap\" size=\"{}\"/>", s.huge_inuse)?;
+    writeln!(w, "<total type=\"mmap\" count=\"{}\" size=\"{}\"/>", s.huge_objects, s.huge_inuse)?;
     writeln!(w, "<in-use type=\"current\" size=\"{}\"/>", s.heap_inuse)?;
     writeln!(w, "<in-use type=\"max\" size=\"{}\"/>", s.heap_inuse_peak)?;
     writeln!(w, "<system type=\"current\" size=\"{}\"/>", s.sys)?;

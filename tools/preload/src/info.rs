@@ -23,7 +23,7 @@ pub(crate) struct MallInfo<T> {
     /// Free objects: not counted here.
     ordblks: T,
     smblks: T,
-    /// Objects with mappings of their own: not counted here.
+    /// Objects with mappings of their own.
     hblks: T,
     /// Bytes in them.
     hblkhd: T,
@@ -48,7 +48,7 @@ impl<T: Default> MallInfo<T> {
             arena: to(arena),
             ordblks: T::default(),
             smblks: T::default(),
-            hblks: T::default(),
+            hblks: to(s.huge_objects),
             hblkhd: to(huge),
             usmblks: T::default(),
             fsmblks: T::default(),

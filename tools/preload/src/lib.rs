@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "defines the symbols of the C library's allocator")]
 
 mod c;
+#[cfg(feature = "cxx")]
 mod cxx;
 mod info;
 
@@ -15,11 +16,14 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     heap::c::abort_with(format_args!("{}", info.message()))
 }
 
-// The precompiled core names this function in the unwind tables of functions that clean up; with panics that abort nothing calls it.
+// What the unwind tables of the precompiled core name for functions that clean up. With panics that abort there is nothing to clean.
 core::arch::global_asm!(
     ".weak rust_eh_personality",
     ".hidden rust_eh_personality",
-    "rust_eh_personality: ud2",
+    "rust_eh_personality:",
+    // _URC_CONTINUE_UNWIND: a C++ exception on its way through `operator new` finds nothing to do here.
+    "mov eax, 8",
+    "ret",
 );
 
 // SAFETY: names the library that the symbols used here come from.
