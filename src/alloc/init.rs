@@ -104,7 +104,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 }
 
 unsafe extern "C" fn after_fork_in_child() {
-    mcache::close_versions_in_child();
+    mcache::close_versions();
     report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.

@@ -65,6 +65,11 @@ pub(crate) fn mark(door: &'static str) -> &'static MCache {
     unsafe { &*was }
 }
 
+/// Whether the thread is in a slow path: for a signal handler, or what it calls, that it interrupted one.
+pub(crate) fn is_marked() -> bool {
+    ptr::eq(super::current(), &raw const ENTERED)
+}
+
 /// Takes the mark off.
 pub(crate) fn unmark(mcache: &'static MCache) {
     slot::set(ptr::from_ref(mcache).cast());

@@ -34,10 +34,10 @@ use crate::sys::tls_slot;
 use bin::Bin;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
-pub(crate) use entered::{Entered, mark, unmark};
+pub(crate) use entered::{Entered, is_marked, mark, unmark};
 use large::LargeCache;
 pub(crate) use list::{
-    attach, close_versions_in_child, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,
+    attach, close_versions, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,
 };
 
 /// A thread's cache. Zero bins and null pointers make an empty one.

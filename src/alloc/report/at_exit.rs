@@ -15,6 +15,7 @@ use core::sync::atomic::{
 };
 
 use super::{Report, json, text};
+use crate::mcache;
 use crate::sys::{self, FileId, Output, Path, Target};
 
 const STDERR: i32 = 2;
@@ -141,6 +142,10 @@ extern "C" fn at_exit_last(_: *mut libc::c_void) {
 }
 
 fn write() {
+    if mcache::is_marked() {
+        // A signal handler that interrupted this thread's slow path called exit.
+        mcache::close_versions();
+    }
     let report = Report::now();
     if TEXT.load(Relaxed) {
         to_stderr(|out| text::write(&report, out));
