@@ -39,8 +39,7 @@ impl Prefix {
     /// Any other prefix.
     pub(crate) fn given(words: &str) -> Result<Self, String> {
         let mut prefix = Self::checked(words.to_owned(), "")?;
-        let file = Path::new(&prefix.library).file_name().unwrap_or_default().to_string_lossy();
-        prefix.name = file.split('.').next().unwrap_or_default().to_owned();
+        prefix.name = stem(&prefix.library).to_owned();
         Ok(prefix)
     }
 
@@ -48,8 +47,11 @@ impl Prefix {
     fn checked(words: String, name: &str) -> Result<Self, String> {
         let without = libraries("")?;
         let with = libraries(&words)?;
-        let library = with.into_iter().find(|l| !without.contains(l));
-        let library = library.ok_or_else(|| format!("no library is preloaded by: {words}"))?;
+        let mut added: Vec<String> = with.into_iter().filter(|l| !without.contains(l)).collect();
+        // It may bring others along.
+        added.sort_by_key(|library| !words.contains(stem(library)));
+        let library =
+            added.into_iter().next().ok_or_else(|| format!("no library is preloaded by: {words}"))?;
         Ok(Self { words, library, name: name.to_owned() })
     }
 
@@ -67,6 +69,12 @@ impl Prefix {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// `libgort` of `/path/libgort.so.1`.
+fn stem(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or_default();
+    file.split('.').next().unwrap_or_default()
 }
 
 /// The shared libraries in a process that is started with `prefix`.

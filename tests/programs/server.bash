@@ -46,10 +46,10 @@ stop_all() { [[ ${#started[@]} -eq 0 ]] || stop "${started[@]}"; }
 trap stop_all EXIT
 trap 'exit 143' TERM INT
 
-# Waits until a command succeeds, for at most ten seconds.
+# Waits until a command succeeds, for at most half a minute.
 wait_until() {
   local i
-  for ((i = 0; i < 500; i++)); do
+  for ((i = 0; i < 1500; i++)); do
     "$@" >/dev/null 2>&1 && return
     sleep 0.02
   done
