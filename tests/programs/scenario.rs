@@ -67,7 +67,9 @@ impl Scenario {
 
     /// The program and its version.
     pub(crate) fn version(&self, place: &Place) -> Result<String, String> {
-        let run = self.call("version", place, None, place.limits.run)?;
+        // What fails here is that the program is not there, and the script says so in its last line.
+        let run = self.call("version", place, None, place.limits.run);
+        let run = run.map_err(|e| e.lines().last().unwrap_or_default().trim().to_owned())?;
         Ok(String::from_utf8_lossy(&run.stdout).lines().next().unwrap_or_default().trim().to_owned())
     }
 

@@ -11,7 +11,7 @@ use super::rounds::{self, Outcome};
 use super::scenario::{Limits, Place, Scenario};
 
 /// A script's name, what it does when it runs, and what its failure must say, if it must fail.
-const SCRIPTS: [(&str, &str, Option<&str>); 12] = [
+const SCRIPTS: [(&str, &str, Option<&str>); 13] = [
     ("good", "echo same; echo 2.5 > $METRICS/seconds; echo 1000 > $METRICS/peak_kib", None),
     ("inputs", "cat $SHARED/input; test ! -e left && touch left", None),
     ("carried", "echo same; test -z \"$UNDER\" || $UNDER grep -q $LIBRARY /proc/self/maps", None),
@@ -29,8 +29,9 @@ const SCRIPTS: [(&str, &str, Option<&str>); 12] = [
         Some("round 1, glibc, run: exit status: 3\n    because"),
     ),
     ("crashes", "echo same; test -z \"$UNDER\" || kill -SEGV $$", Some("round 1, libm, run: signal: 11")),
-    ("hangs", "sleep 1000", Some("round 1, glibc, run: took more than 1 s")),
+    ("hangs", "sleep 1000", Some("round 1, glibc, run: took more than 4 s")),
     ("leaves", "echo same; sleep 1000 &", Some("round 1, glibc, run: left running: sleep")),
+    ("missing", "echo same", Some("missing: there is no such program")),
     ("measures", "echo same; echo much > $METRICS/peak_kib", Some("not a positive number: 'much'")),
 ];
 
@@ -38,7 +39,7 @@ const SCRIPTS: [(&str, &str, Option<&str>); 12] = [
 pub(crate) fn run() -> Result<(), String> {
     let limits = Limits {
         prepare: Duration::from_secs(20),
-        run: Duration::from_secs(1),
+        run: Duration::from_secs(4),
         grace: Duration::from_millis(300),
     };
     let place = Place::create(false, limits).map_err(|e| format!("cannot make a work directory: {e}"))?;
@@ -47,8 +48,12 @@ pub(crate) fn run() -> Result<(), String> {
     fs::create_dir(&dir).map_err(|e| e.to_string())?;
     for (name, body, _) in SCRIPTS {
         let script = dir.join(name);
+        let version = match name {
+            "missing" => "echo missing: there is no such program >&2; exit 1".to_owned(),
+            _ => format!("echo {name} 1.0"),
+        };
         let text = format!(
-            "#!/bin/bash\n# About {name}\ncase $1 in\n  version) echo {name} 1.0 ;;\n  prepare) echo made > $SHARED/input ;;\n  \
+            "#!/bin/bash\n# About {name}\ncase $1 in\n  version) {version} ;;\n  prepare) echo made > $SHARED/input ;;\n  \
              run) {body} ;;\nesac\n"
         );
         fs::write(&script, text)
@@ -66,17 +71,23 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 fn check(outcome: &Outcome, expected: Option<&str>) -> Result<(), String> {
-    if outcome.version != format!("{} 1.0", outcome.name) {
+    if outcome.name != "missing" && outcome.version != format!("{} 1.0", outcome.name) {
         return Err(format!("has version '{}'", outcome.version));
     }
-    match (&outcome.failure, expected) {
-        (Some(failure), Some(expected)) if failure.contains(expected) => Ok(()),
-        (None, None) if outcome.pairs.len() == 2 => match outcome.name.as_str() {
-            "good" if outcome.pairs.iter().any(|p| p.with.seconds != 2.5 || p.without.peak_kib != 1000.0) => {
-                Err("its own figures are not taken".to_owned())
-            }
-            _ => Ok(()),
-        },
-        (failure, expected) => Err(format!("ended with {failure:?} and not {expected:?}")),
+    let right = match (&outcome.failure, expected) {
+        // One clear line, and no more.
+        (Some(failure), Some(expected)) if outcome.name == "missing" => failure == expected,
+        (Some(failure), Some(expected)) => failure.contains(expected),
+        (None, None) => outcome.pairs.len() == 2,
+        _ => false,
+    };
+    if !right {
+        return Err(format!("ended with {:?} and not {expected:?}", outcome.failure));
     }
+    if outcome.name == "good"
+        && outcome.pairs.iter().any(|p| p.with.seconds != 2.5 || p.without.peak_kib != 1000.0)
+    {
+        return Err("its own figures are not taken".to_owned());
+    }
+    Ok(())
 }
