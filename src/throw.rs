@@ -6,6 +6,9 @@
 #![expect(unsafe_code, reason = "writes to file descriptor 2 and aborts through libc, which need no heap")]
 
 use core::fmt::{self, Write};
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// A line on the stack; what does not fit is cut off.
 pub(crate) struct Line {
@@ -58,10 +61,35 @@ pub(crate) fn fatal(args: fmt::Arguments<'_>) -> ! {
     #[allow(unreachable_code, reason = "in the crate's own tests the line above has panicked")]
     let mut line = Line::new();
     let _ = write!(line, "gort: fatal: {args}");
-    line.write_to_stderr();
+    // No handler that calls the allocator may come between the claim and the line.
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: all is valid for a write.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: all was filled in above, before is valid for a write.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    // SAFETY: no preconditions.
+    let me = unsafe { libc::syscall(libc::SYS_gettid) };
+    match SPEAKER.compare_exchange(0, me, Relaxed, Relaxed) {
+        Ok(_) => line.write_to_stderr(),
+        // A handler of SIGABRT called the allocator: the line is written.
+        Err(speaker) if speaker == me => {}
+        Err(_) => {
+            // The process is about to end. If it does not, because a handler of SIGABRT left, this thread must end it.
+            // SAFETY: no preconditions.
+            unsafe { libc::sleep(1) };
+            line.write_to_stderr();
+        }
+    }
+    // SAFETY: filled in by the call that blocked all signals.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     // SAFETY: abort has no preconditions.
     unsafe { libc::abort() }
 }
+
+/// The thread that writes the process's last line, by the kernel's number; 0 as long as there is none. Other threads fail at the same
+/// time, for the same reason, and one line says it.
+static SPEAKER: AtomicI64 = AtomicI64::new(0);
 
 /// Ends the process with a constant message and facts: `throw!("message"; name = value, ..)`. Values are shown as Debug
 /// shows them: numbers in decimal, pointers in hexadecimal.

@@ -1,0 +1,55 @@
+//! Before main and after it: constructors, audit libraries, libraries that come and go.
+
+use crate::library::{Program, Way, passes_in, shared};
+
+/// What runs before all constructors, which only programs have, and not those without a loader.
+const PREINIT: &[&str] = &["-DPREINIT"];
+const SHARED_OBJECT: &[&str] = &["-shared", "-fPIC"];
+
+#[test]
+fn constructors_and_destructors_allocate() {
+    passes_in(&[Way::Libc, Way::Preload, Way::Shared, Way::Archive], "life/early.c", PREINIT);
+    passes_in(&[Way::Preload], "life/early.c", &["-DPREINIT", "-Wl,-z,now"]);
+    passes_in(&[Way::Preload, Way::Archive], "life/early.c", &["-DPREINIT", "-no-pie"]);
+    // Without a loader `dlopen` would bring a second C library.
+    passes_in(&[Way::Static, Way::StaticPie], "life/early.c", &["-DPREINIT", "-DALONE"]);
+}
+
+#[test]
+fn audit_libraries_allocate() {
+    let plugin = Program::compile("life/plugin.c", SHARED_OBJECT, Way::Libc);
+    let early = |way| Program::compile("life/early.c", PREINIT, way);
+    let programs = [early(Way::Preload), early(Way::Shared), early(Way::Archive)];
+    let loads = Program::compile("life/loads.c", &[], Way::Preload);
+    // An audit library has a namespace of its own: with a C library of its own, and perhaps a gort of its own.
+    for way in [Way::Libc, Way::Shared] {
+        let audit = Program::compile("life/audit.c", SHARED_OBJECT, way);
+        for program in &programs {
+            program.run().env("LD_AUDIT", audit.path()).passes();
+        }
+        for mode in ["plugin", "plugin_threads"] {
+            loads.run().arg(mode).env("LD_AUDIT", audit.path()).env("PLUGIN", plugin.path()).passes();
+        }
+    }
+}
+
+#[test]
+fn plugins_come_and_go() {
+    let plugin = Program::compile("life/plugin.c", SHARED_OBJECT, Way::Libc);
+    for way in [Way::Libc, Way::Preload, Way::Archive] {
+        let loads = Program::compile("life/loads.c", &["-rdynamic"], way);
+        for mode in ["plugin", "plugin_threads"] {
+            loads.run().arg(mode).env("PLUGIN", plugin.path()).passes();
+        }
+    }
+}
+
+#[test]
+fn a_running_program_loads_gort_beside_its_allocator() {
+    for way in [Way::Libc, Way::Archive] {
+        let loads = Program::compile("life/loads.c", &[], way);
+        for mode in ["allocator", "namespace"] {
+            loads.run().arg(mode).env("ALLOCATOR", shared()).passes();
+        }
+    }
+}
