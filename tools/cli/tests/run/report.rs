@@ -81,6 +81,11 @@ fn the_estimate_of_fragmentation_is_near_the_exact_count() {
         let estimate = report["internal_fragmentation"].as_f64().unwrap();
         assert!((low..=high).contains(&exact), "{name}: exactly {exact}");
         assert!((estimate - exact).abs() < 0.01, "{name}: {estimate} for {exact}");
+        let peak = number(&report, "heap_inuse_peak");
+        assert!(
+            peak >= number(&report, "heap_inuse") && peak >= requested,
+            "{name}: nothing was freed: {report}"
+        );
         let samples = number(&report, "internal_fragmentation_samples");
         assert!((500..50_000).contains(&samples), "{name}: {samples} samples");
     }
