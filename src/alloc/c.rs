@@ -183,8 +183,13 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
 
 /// Bytes that the program may use of the object that starts at `p`; 0 for null. Ends the process with one line when no object
 /// starts there.
+#[inline]
 pub fn usable_size(p: *const u8) -> usize {
-    if p.is_null() { 0 } else { object_at("malloc_usable_size", p).bytes().0 }
+    match small_object_at(p) {
+        Some(class) => class.size().0,
+        None if p.is_null() => 0,
+        None => object_at("malloc_usable_size", p).bytes().0,
+    }
 }
 
 /// An object, as the C door sees it.
