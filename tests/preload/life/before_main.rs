@@ -1,6 +1,8 @@
 //! Before main and after it: constructors, audit libraries, libraries that come and go.
 
-use crate::library::{Program, Way, passes_in, shared};
+use std::process::Command;
+
+use crate::library::{Program, Run, Scratch, Way, archive, finish, passes_in, shared, sources};
 
 /// What runs before all constructors, which only programs have, and not those without a loader.
 const PREINIT: &[&str] = &["-DPREINIT"];
@@ -50,6 +52,31 @@ fn a_running_program_loads_gort_beside_its_allocator() {
         let loads = Program::compile("life/loads.c", &[], way);
         for mode in ["allocator", "namespace"] {
             loads.run().arg(mode).env("ALLOCATOR", shared()).passes();
+        }
+    }
+}
+
+#[test]
+#[ignore = "musl allocates when gort registers its fork handlers"]
+fn a_static_program_has_another_c_library() {
+    if Command::new("musl-gcc").arg("--version").output().is_err() {
+        eprintln!("no musl-gcc (Debian: musl-tools): programs with musl are not tried");
+        return;
+    }
+    let dir = Scratch::new();
+    for (name, modes) in [("early", &[""][..]), ("forks", &["alone", "busy", "chain", "raw", "hooks"])] {
+        let program = dir.path().join(name);
+        let mut command = Command::new("musl-gcc");
+        command.args(["-static", "-O1", "-fno-builtin", "-pthread", "-DPREINIT", "-DALONE"]);
+        command.arg(sources().join(format!("life/{name}.c"))).arg(archive()).arg("-o").arg(&program);
+        finish(&mut command);
+        for mode in modes {
+            let run = Run::new(&program, Way::Libc).dir(dir.path());
+            if mode.is_empty() {
+                run.passes()
+            } else {
+                run.arg(mode).passes()
+            };
         }
     }
 }
