@@ -116,17 +116,8 @@ __attribute__((constructor)) static void construct(void) {
     pthread_key_create(&unused, NULL);
     pthread_key_create(&key, thread_ends);
 #endif
-#ifdef NAIVE_ENVIRONMENT
-    if (getenv("GORT_STATS"))
-        write(2, "mallocs\n", 8);
-#endif
 #ifdef NAIVE_DESCRIPTOR
     open("/dev/null", O_RDONLY);
-#endif
-#ifdef NAIVE_HELPER
-    pthread_t helper;
-    if (pthread_create(&helper, NULL, (void *(*)(void *))pause, NULL) != 0)
-        abort();
 #endif
 #ifdef NAIVE_CONSTRUCTED
     stands = 1;
@@ -135,7 +126,7 @@ __attribute__((constructor)) static void construct(void) {
 }
 
 #ifdef NAIVE_TORN_DOWN
-/* Leaves no leak behind, and other threads without a heap for as long as the process takes to end. */
+/* Leaves other threads without a heap for as long as the process takes to end. */
 __attribute__((destructor)) static void tear_down(void) {
     lock(&before_fork);
     memset(free_lists, 0, sizeof free_lists);

@@ -98,3 +98,15 @@ fn each_defect_is_found() {
         assert!(found, "{without} is not found by {case:?}");
     }
 }
+
+#[test]
+fn a_need_for_proc_is_found() {
+    if !super::odd::is_root("chroot") {
+        return;
+    }
+    let (dir, program) = (Scratch::new(), compile("odd"));
+    let case = ("odd", "chroot", None);
+    run(&program, &naive(&dir, "NOTHING"), case).passes();
+    let run = run(&program, &naive(&dir, "PROC"), case);
+    assert!(!run.output().status.success(), "it is not found");
+}
