@@ -21,6 +21,13 @@ use crate::mcentral;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::{fatal, throw};
 
+/// Registers the hooks for threads and forks, if no allocation has done so. A library calls it when it is loaded:
+/// fork handlers that a program registers after that may allocate, because theirs run while the heap is not locked; and a C library
+/// that allocates for a registration (musl) does so before the heap is being built.
+pub fn load() {
+    super::init::hook();
+}
+
 /// At least `size` bytes, aligned to 16. Null and `ENOMEM` when memory is exhausted or `size` is above `PTRDIFF_MAX`. Size 0 is an
 /// object like any other.
 #[inline]
@@ -34,7 +41,14 @@ pub fn malloc(size: usize) -> *mut u8 {
 /// An object from the thread's bin, if there is one.
 #[inline(always)]
 fn pop(class: Class) -> Option<*mut u8> {
-    mcache::current().pop_marked(class).map(|p| super::checked(p, class))
+    mcache::current_if_set()?.pop_marked(class).map(|p| super::checked(p, class))
+}
+
+/// Puts an object into the thread's bin; `None` when that cannot be.
+#[inline(always)]
+fn push(p: *mut u8) -> Option<()> {
+    let class = small_object_at(p)?;
+    mcache::current_if_set()?.push_marked(class, super::checked(p, class)).then_some(())
 }
 
 /// As `malloc`, in the order of checks that the fast path leaves over: a refill, larger classes, whole pages.
@@ -138,8 +152,7 @@ fn small_object_at(p: *const u8) -> Option<Class> {
 /// 1. `p` is null or an object of this heap, and nothing uses it any more.
 #[inline]
 pub unsafe fn free(p: *mut u8) {
-    if !small_object_at(p).is_some_and(|class| mcache::current().push_marked(class, super::checked(p, class)))
-    {
+    if push(p).is_none() {
         free_slow(p);
     }
 }

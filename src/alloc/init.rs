@@ -26,19 +26,29 @@ pub(super) fn ready() -> Option<&'static Heap> {
 /// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves. A child that is
 /// forked between this word and the registration has none.
 static HOOKED: AtomicBool = AtomicBool::new(false);
+/// Whether the report at exit is registered, if there is to be one.
+static ARMED: AtomicBool = AtomicBool::new(false);
 
 #[cold]
 fn start() -> Option<&'static Heap> {
     heap::init(|heap| {
         options::apply(heap);
         // Before any other thread sees the heap: a thread that attaches must find the exit hook, a fork the fork hooks.
-        // Neither call allocates, as long as the C library has one of its first few dozen places for them.
-        if !HOOKED.swap(true, Relaxed) {
-            sys::thread::on_exit_init(on_thread_exit);
-            sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+        hook();
+        // After the options, which say whether there is to be a report.
+        if !ARMED.swap(true, Relaxed) {
             report::arm();
         }
     })
+}
+
+/// Registers the hooks of the process, once. In glibc none of the calls allocates, as long as it has one of its first few dozen
+/// places for them.
+pub(super) fn hook() {
+    if !HOOKED.swap(true, Relaxed) {
+        sys::thread::on_exit_init(on_thread_exit);
+        sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
 }
 
 /// The calling thread's mcache; `None` when it has none and cannot get one, or must not use it now.

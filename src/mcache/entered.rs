@@ -12,7 +12,7 @@
 use core::cell::Cell;
 use core::ptr;
 
-use super::{ENTERED, MCache, slot};
+use super::{EMPTY, ENTERED, MCache, slot};
 use crate::throw::fatal;
 
 /// The witness that the calling thread is in a slow path; gives the slot back when dropped.
@@ -61,8 +61,8 @@ pub(crate) fn mark(door: &'static str) -> &'static MCache {
     if ptr::eq(was, &raw const ENTERED) {
         fatal(format_args!("{door}: called by a signal handler that interrupted the allocator"));
     }
-    // SAFETY: the slot holds the address of a stand-in or of an mcache in metadata memory, which is never unmapped.
-    unsafe { &*was }
+    // SAFETY: the slot holds null or the address of a stand-in or of an mcache in metadata memory, which is never unmapped.
+    unsafe { was.as_ref() }.unwrap_or(&EMPTY)
 }
 
 /// Whether the thread is in a slow path: for a signal handler, or what it calls, that it interrupted one.

@@ -89,6 +89,13 @@ pub(crate) fn current() -> &'static MCache {
     unsafe { &*slot::get().cast::<MCache>() }
 }
 
+/// As `current`; `None` as long as the loader has not set up the main thread's slot: in an IFUNC resolver that allocates.
+#[inline(always)]
+pub(crate) fn current_if_set() -> Option<&'static MCache> {
+    // SAFETY: as in `current`, or null.
+    unsafe { slot::get().cast::<MCache>().as_ref() }
+}
+
 impl MCache {
     const fn new() -> Self {
         Self {

@@ -22,7 +22,6 @@ fn children_of_busy_static_processes_work() {
 }
 
 #[test]
-#[ignore = "handlers that were registered before the first allocation run while the heap is locked"]
 fn fork_handlers_of_the_program_allocate() {
     for way in [Way::Libc, Way::Preload, Way::Shared, Way::Archive, Way::Static] {
         let program = Program::compile("life/forks.c", &[], way);
