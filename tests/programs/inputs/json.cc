@@ -4,12 +4,10 @@
 #include <list>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
 struct Point {
@@ -33,11 +31,7 @@ struct Scene {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Scene, shapes, groups, camera)
 
 int main(int argc, char** argv) {
-    nlohmann::ordered_json ordered = nlohmann::ordered_json::parse(argc > 1 ? argv[1] : "{}");
-    Scene scene = nlohmann::json(ordered).get<Scene>();
+    Scene scene = nlohmann::json::parse(argc > 1 ? argv[1] : "{}").get<Scene>();
     nlohmann::json again = scene;
-    std::cout << again.dump(2) << again.diff(again, ordered).flatten().unflatten() << ordered.patch(again);
-    for (auto& bytes : {nlohmann::json::to_cbor(again), nlohmann::json::to_msgpack(again),
-                        nlohmann::json::to_bson(again), nlohmann::json::to_ubjson(again)})
-        std::cout << nlohmann::json::from_cbor(bytes, true, false).size();
+    std::cout << again.dump(2) << nlohmann::json::diff(again, scene).flatten();
 }
