@@ -13,19 +13,20 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
+use super::stats::MemStats;
 use super::{large, report};
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
-use crate::mcache::{self, Entered, MCache};
+use crate::mcache::{self, Entered, MCache, refuse_if_marked};
 use crate::mcentral;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::{fatal, throw};
 
-/// Registers the hooks for threads and forks, if no allocation has done so. A library calls it when it is loaded:
-/// fork handlers that a program registers after that may allocate, because theirs run while the heap is not locked; and a C library
-/// that allocates for a registration (musl) does so before the heap is being built.
+/// Registers the hooks for threads and forks, if no allocation has done so. A library calls it when it is loaded: fork handlers that a
+/// program registers after that may allocate, because theirs run while the heap is not locked; and a C library that allocates for a
+/// registration (musl) does so before the heap is being built.
 pub fn load() {
-    super::init::hook();
+    super::init::load();
 }
 
 /// At least `size` bytes, aligned to 16. Null and `ENOMEM` when memory is exhausted or `size` is above `PTRDIFF_MAX`. Size 0 is an
@@ -282,13 +283,22 @@ pub fn start_for_report() {
     }
 }
 
-/// Writes the report on the heap to stderr.
+/// The heap's figures, as [`crate::stats`]. Ends the process with one line in a signal handler that interrupted a slow path, which would
+/// wait for ever; `door` is the function that the program called.
+pub fn stats(door: &'static str) -> MemStats {
+    refuse_if_marked(door);
+    super::stats::stats()
+}
+
+/// Writes the report on the heap to stderr. For signal handlers as [`stats`].
 pub fn report_to_stderr() {
+    refuse_if_marked("malloc_stats");
     report::to_stderr();
 }
 
-/// Writes the report on the heap as XML.
+/// Writes the report on the heap as XML. For signal handlers as [`stats`].
 pub fn write_xml(w: &mut dyn core::fmt::Write) -> core::fmt::Result {
+    refuse_if_marked("malloc_info");
     report::write_xml(w)
 }
 

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "gives locks back after a fork")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use super::{options, report};
 use crate::heap::{self, Heap};
@@ -26,25 +26,37 @@ pub(super) fn ready() -> Option<&'static Heap> {
 /// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves. A child that is
 /// forked between this word and the registration has none.
 static HOOKED: AtomicBool = AtomicBool::new(false);
-/// Whether the report at exit is registered, if there is to be one.
-static ARMED: AtomicBool = AtomicBool::new(false);
+/// Whether the environment has been read.
+static CONFIGURED: AtomicBool = AtomicBool::new(false);
 
 #[cold]
 fn start() -> Option<&'static Heap> {
     heap::init(|heap| {
-        options::apply(heap);
+        configure(heap);
         // Before any other thread sees the heap: a thread that attaches must find the exit hook, a fork the fork hooks.
         hook();
-        // After the options, which say whether there is to be a report.
-        if !ARMED.swap(true, Relaxed) {
-            report::arm();
-        }
     })
+}
+
+/// Reads the environment and does what it says, once, as soon as there is one: an IFUNC resolver may allocate before.
+fn configure(heap: &Heap) {
+    if sys::has_environment() && !CONFIGURED.swap(true, Relaxed) {
+        options::apply(heap);
+        report::arm();
+    }
+}
+
+/// What a library does when it is loaded: registers the hooks, and makes up for an environment that came late.
+pub(super) fn load() {
+    hook();
+    if let Some(heap) = heap::heap() {
+        configure(heap);
+    }
 }
 
 /// Registers the hooks of the process, once. In glibc none of the calls allocates, as long as it has one of its first few dozen
 /// places for them.
-pub(super) fn hook() {
+fn hook() {
     if !HOOKED.swap(true, Relaxed) {
         sys::thread::on_exit_init(on_thread_exit);
         sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -83,11 +95,26 @@ static HEAP_LOCKED: AtomicBool = AtomicBool::new(false);
 /// What the forking thread's slot goes back to. Guarded like `HEAP_LOCKED`.
 static FORKING: AtomicPtr<MCache> = AtomicPtr::new(ptr::null_mut());
 
+/// The thread that forks and took the locks, and the forks of signal handlers that interrupted it. The thread's number is the C
+/// library's, which is the same in the child. Written by the thread that holds the locks; a thread finds its own number there only if
+/// it is the one.
+static FORKER: AtomicUsize = AtomicUsize::new(0);
+static NESTED: AtomicUsize = AtomicUsize::new(0);
+
 unsafe extern "C" fn before_fork() {
+    if mcache::is_marked() {
+        // The fork of a signal handler that interrupted a slow path: its thread may hold any lock. Parent and child go on where they
+        // are; a child that needs what another thread held has to do without, as with any lock of the program's.
+        if FORKER.load(Relaxed) == sys::thread::current() {
+            NESTED.store(NESTED.load(Relaxed) + 1, Relaxed);
+        }
+        return;
+    }
     let mcache = mcache::mark("fork");
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
     let heap = heap::heap();
+    FORKER.store(sys::thread::current(), Relaxed);
     HEAP_LOCKED.store(heap.is_some(), Relaxed);
     FORKING.store(ptr::from_ref(mcache).cast_mut(), Relaxed);
     if let Some(heap) = heap {
@@ -96,6 +123,13 @@ unsafe extern "C" fn before_fork() {
 }
 
 fn unlock_after_fork(in_child: bool) {
+    if FORKER.load(Relaxed) != sys::thread::current() {
+        return;
+    }
+    if let Some(rest) = NESTED.load(Relaxed).checked_sub(1) {
+        return NESTED.store(rest, Relaxed);
+    }
+    FORKER.store(0, Relaxed);
     // SAFETY: `before_fork` stored it, and mcaches live for ever.
     let mcache = unsafe { FORKING.load(Relaxed).as_ref() };
     if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {

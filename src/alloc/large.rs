@@ -6,7 +6,7 @@ use core::ptr;
 
 use super::init::{mine, ready};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
-use crate::heap::{Heap, MAX_HEAP_ALIGN, Object, State, heap};
+use crate::heap::{Heap, Object, State, heap};
 use crate::mcache::{Entered, MCache};
 use crate::throw::throw;
 
@@ -54,7 +54,7 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
     if let Some(mcache) = mcache {
         mcache.event(heap);
     }
-    if align > MAX_HEAP_ALIGN {
+    if align > heap.max_align() {
         return huge(heap, n, align);
     }
     let is_huge = n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from();

@@ -18,6 +18,7 @@ const FINE_STEP: usize = table::SMALL_SIZE_DIV;
 
 const _: () = assert!(table::PAGE_SIZE == PAGE_SIZE, "the table was made for another page size");
 const _: () = assert!(NUM_CLASSES <= 256, "a class fits a byte");
+const _: () = assert!(spans_are_short(), "a page's number in its span has six bits in the page map");
 const _: () = assert!(fine_is_in_range(), "each looked-up class exists: bins are indexed without a check");
 
 /// A size class: 1..NUM_CLASSES.
@@ -69,13 +70,32 @@ impl Class {
     }
 }
 
+/// What tells the start of an object: the class's magic number, and where its last object ends. Side by side, because each free of a
+/// C program needs both.
+#[derive(Clone, Copy)]
+struct Starts {
+    magic: u32,
+    end: u32,
+}
+
+static STARTS: [Starts; NUM_CLASSES] = {
+    let mut table = [Starts { magic: 0, end: 0 }; NUM_CLASSES];
+    let mut c = 1;
+    while c < NUM_CLASSES {
+        let (size, bytes) = (table::CLASS_TO_SIZE[c] as usize, table::CLASS_TO_PAGES[c] as usize * PAGE_SIZE);
+        table[c] = Starts { magic: table::CLASS_TO_DIVMAGIC[c], end: (bytes / size * size) as u32 };
+        c += 1;
+    }
+    table
+};
+
 impl Class {
-    /// Whether a byte offset into a span is a multiple of the object's size: one multiplication that wraps (Lemire, Kaser and
-    /// Kurz 2019); proven for each offset of each span by a test.
+    /// Whether an object starts at a byte offset into a span: a multiple of the size, told by one multiplication that wraps (Lemire,
+    /// Kaser and Kurz 2019; proven for each offset of each span by a test), and not in the tail that is too short for an object.
     #[inline(always)]
     pub(crate) fn starts_object(self, offset: Bytes) -> bool {
-        let magic = table::CLASS_TO_DIVMAGIC[self.index()];
-        (offset.0 as u32).wrapping_mul(magic) < magic
+        let Starts { magic, end } = STARTS[self.index()];
+        (offset.0 as u32).wrapping_mul(magic) < magic && (offset.0 as u32) < end
     }
 }
 
@@ -139,6 +159,17 @@ fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
     Class::new(c)
 }
 
+const fn spans_are_short() -> bool {
+    let mut c = 0;
+    while c < NUM_CLASSES {
+        if table::CLASS_TO_PAGES[c] > 64 {
+            return false;
+        }
+        c += 1;
+    }
+    true
+}
+
 const fn fine_is_in_range() -> bool {
     let mut i = 0;
     while i < FINE.len() {
@@ -187,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn object_starts_are_multiples_of_the_size_for_every_offset_of_every_span() {
+    fn objects_start_at_multiples_of_the_size_for_every_offset_of_every_span() {
         for class in Class::all() {
             for offset in 0..class.pages().bytes().0 {
                 assert_eq!(
                     class.starts_object(Bytes(offset)),
-                    offset.is_multiple_of(class.size().0),
+                    offset.is_multiple_of(class.size().0) && offset / class.size().0 < class.objects(),
                     "{class:?} {offset}"
                 );
             }

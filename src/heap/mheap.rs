@@ -25,8 +25,8 @@ use crate::throw::check;
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
 const CACHED_PAGES: usize = 16;
 
-/// The largest alignment in bytes that pages of the heap can have: that of the reservation.
-pub(crate) const MAX_HEAP_ALIGN: usize = 64 << 20;
+/// Least addresses for metadata, where the heap is small: room for bins and transfer caches.
+const LEAST_META: usize = 2 << 20;
 /// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
 const HUGE_FROM: usize = 64 << 20;
 
@@ -42,6 +42,8 @@ pub(crate) struct PageHeap {
 pub(crate) struct Heap {
     base: usize,
     reserved: Bytes,
+    /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
+    max_align: usize,
     map: PageMap<Linux>,
     /// Free and used pages. Rank HEAP: only META comes after it.
     pub(super) pages: Mutex<PageHeap, { rank::HEAP }>,
@@ -118,10 +120,11 @@ impl Heap {
         let pages = space.pages();
         // One page in the worst case of 8-byte objects needs three lines of span metadata: 1/43 of the heap; pointer arrays
         // take the rest. The reservation costs nothing until it is committed.
-        let meta = Meta::new(os, Bytes(pages.bytes().0 / 32))?;
+        let meta = Meta::new(os, Bytes((pages.bytes().0 / 32).max(LEAST_META)))?;
         Some(Self {
             base: space.base(),
             reserved: pages.bytes(),
+            max_align: space.align(),
             map: PageMap::new(os, pages)?,
             pages: Mutex::new(PageHeap { alloc: PageAlloc::new(os, pages)?, space, pending: None }),
             meta: Mutex::new(meta),
@@ -377,6 +380,11 @@ impl Heap {
             done.0 += range.len.0;
         }
         done
+    }
+
+    /// The largest alignment in bytes that an object in the heap can have.
+    pub(crate) fn max_align(&self) -> usize {
+        self.max_align
     }
 
     /// Objects of this many bytes or more get a mapping of their own.

@@ -12,6 +12,6 @@ pub(crate) use large::Object;
 pub(crate) use meta::block_size;
 #[cfg(test)]
 pub(crate) use mheap::heap_alone;
-pub(crate) use mheap::{Heap, MAX_HEAP_ALIGN, heap, init};
+pub(crate) use mheap::{Heap, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
 pub(crate) use stats::HeapStats;

@@ -59,10 +59,21 @@ impl Drop for Entered {
 pub(crate) fn mark(door: &'static str) -> &'static MCache {
     let was = slot::swap((&raw const ENTERED).cast()).cast::<MCache>();
     if ptr::eq(was, &raw const ENTERED) {
-        fatal(format_args!("{door}: called by a signal handler that interrupted the allocator"));
+        interrupted(door);
     }
     // SAFETY: the slot holds null or the address of a stand-in or of an mcache in metadata memory, which is never unmapped.
     unsafe { was.as_ref() }.unwrap_or(&EMPTY)
+}
+
+fn interrupted(door: &str) -> ! {
+    fatal(format_args!("{door}: called by a signal handler that interrupted the allocator"))
+}
+
+/// Ends the process with one line when the thread is in a slow path: for what waits for no lock, but for the end of a change.
+pub(crate) fn refuse_if_marked(door: &str) {
+    if is_marked() {
+        interrupted(door);
+    }
 }
 
 /// Whether the thread is in a slow path: for a signal handler, or what it calls, that it interrupted one.

@@ -34,7 +34,7 @@ use crate::sys::tls_slot;
 use bin::Bin;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
-pub(crate) use entered::{Entered, is_marked, mark, unmark};
+pub(crate) use entered::{Entered, is_marked, mark, refuse_if_marked, unmark};
 use large::LargeCache;
 pub(crate) use list::{
     attach, close_versions, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,

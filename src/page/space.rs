@@ -24,6 +24,8 @@ use crate::sys::Os;
 const ARENA: usize = 64 << 20;
 /// Pages of an arena.
 const ARENA_PAGES: usize = ARENA / PAGE_SIZE;
+/// Bytes of a chunk, the least that can be reserved.
+const CHUNK: usize = CHUNK_PAGES * PAGE_SIZE;
 /// Least that is asked for at first.
 const LEAST_WISH: usize = 64 << 30;
 /// Addresses for each byte of physical memory: room for fragments, for swap and for memory that is added later.
@@ -35,8 +37,9 @@ const MOST_WISH: usize = 1 << 46;
 pub(crate) struct AddressSpace<O: Os> {
     os: O,
     base: NonNull<u8>,
-    /// Length: a power of two, at least an arena.
+    /// Length: whole chunks.
     bytes: usize,
+    align: usize,
     /// First page that is not committed.
     next: PageIdx,
 }
@@ -45,35 +48,46 @@ pub(crate) struct AddressSpace<O: Os> {
 unsafe impl<O: Os> Send for AddressSpace<O> {}
 
 impl<O: Os> AddressSpace<O> {
-    /// Reserves four times the physical memory and at least 64 GiB, or as much as the kernel grants, down to an arena. When it
-    /// does not grant the wish (a `ulimit -v`), half of what it would grant is left to stacks, libraries and our own tables.
-    /// `None` when it does not even grant an arena.
+    /// Reserves four times the physical memory and at least 64 GiB. When the kernel does not grant that (a `ulimit -v`), it is the
+    /// larger part of what it would grant; the rest is left to stacks, libraries and our own tables. `None` when it does not even
+    /// grant a chunk.
     pub(crate) fn reserve(os: O, physical_memory: Bytes) -> Option<Self> {
         let wish =
             physical_memory.0.saturating_mul(PER_PHYSICAL).clamp(LEAST_WISH, MOST_WISH).next_power_of_two();
-        if let Some(space) = Self::reserve_exactly(os, wish) {
+        if let Some(space) = Self::reserve_exactly(os, wish, ARENA) {
             return Some(space);
         }
-        let mut bytes = wish / 2;
-        while bytes >= ARENA {
-            if let Some(space) = Self::reserve_exactly(os, bytes) {
-                if bytes == ARENA {
-                    return Some(space);
-                }
-                drop(space);
-                // Another thread may take addresses in between; then the loop goes on to smaller ones.
-                if let Some(half) = Self::reserve_exactly(os, bytes / 2) {
-                    return Some(half);
-                }
+        let mut bytes = (Self::grantable(os, wish) / 8 * 5).next_multiple_of(CHUNK);
+        // Another thread may have taken addresses since.
+        while bytes >= CHUNK {
+            if let Some(space) = Self::reserve_exactly(os, bytes, CHUNK) {
+                return Some(space);
             }
-            bytes /= 2;
+            bytes = bytes / 2 / CHUNK * CHUNK;
         }
         None
     }
 
-    fn reserve_exactly(os: O, bytes: usize) -> Option<Self> {
-        let base = os.reserve(bytes, ARENA, c"gort: heap")?;
-        Some(Self { os, base, bytes, next: PageIdx(0) })
+    /// The most that the kernel grants below `wish`, in whole chunks, found by halving.
+    fn grantable(os: O, wish: usize) -> usize {
+        let (mut granted, mut step) = (0, wish / 2);
+        while step >= CHUNK {
+            if Self::reserve_exactly(os, granted + step, CHUNK).is_some() {
+                granted += step;
+            }
+            step /= 2;
+        }
+        granted
+    }
+
+    fn reserve_exactly(os: O, bytes: usize, align: usize) -> Option<Self> {
+        let base = os.reserve(bytes, align, c"gort: heap")?;
+        Some(Self { os, base, bytes, align, next: PageIdx(0) })
+    }
+
+    /// What its first address is a multiple of, in bytes.
+    pub(crate) fn align(&self) -> usize {
+        self.align
     }
 
     /// Its first address, exposed: pointers into it may be made from numbers.
@@ -143,23 +157,25 @@ mod tests {
     }
 
     #[test]
-    fn under_a_limit_half_is_left_to_others() {
+    fn under_a_limit_a_part_is_left_to_others() {
+        const MIB: usize = 1 << 20;
         for (limit, want) in [
-            (33 * GIB, 16 * GIB),
-            (3 * GIB, GIB),
-            (GIB, GIB / 2),
-            (128 << 20, ARENA),
-            (127 << 20, ARENA),
-            (64 << 20, ARENA),
+            (33 * GIB, 33 * GIB / 8 * 5),
+            (3 * GIB, 3 * GIB / 8 * 5),
+            (GIB, 640 * MIB),
+            (200_000 << 10, 120 * MIB),
+            (64 * MIB, 40 * MIB),
+            (11 * MIB, 8 * MIB),
+            (4 * MIB, 4 * MIB),
         ] {
             let os = FakeOs::new(4096);
             os.limit(limit);
             let s = AddressSpace::reserve(os, Bytes(0)).unwrap();
-            assert_eq!(s.pages().bytes(), Bytes(want), "limit {limit}");
+            assert_eq!((s.pages().bytes(), s.base() % s.align()), (Bytes(want), 0), "limit {limit}");
             assert_eq!(os.reserved(), want, "what was given up is given back");
         }
         let os = FakeOs::new(4096);
-        os.limit((64 << 20) - 1);
+        os.limit(4 * MIB - 1);
         assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
         os.assert_all_given_back();
     }
@@ -186,14 +202,14 @@ mod tests {
             let os = FakeOs::new(page);
             os.limit(512 << 20);
             let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
-            assert_eq!(s.pages(), Pages(4 * ARENA_PAGES));
+            assert_eq!(s.pages(), Pages(5 * ARENA_PAGES));
             os.refuse(0, 1);
             assert_eq!(s.commit_more(Pages(1)), Err(OutOfMemory));
             let first = s.commit_more(Pages(1)).unwrap();
             assert_eq!(first, PageRange { start: PageIdx(0), len: Pages(CHUNK_PAGES) });
             let second = s.commit_more(Pages(2 * ARENA_PAGES + 1)).unwrap();
             assert_eq!(second, PageRange { start: first.end(), len: Pages(2 * ARENA_PAGES + CHUNK_PAGES) });
-            assert_eq!(s.commit_more(Pages(2 * ARENA_PAGES)), Err(OutOfMemory));
+            assert_eq!(s.commit_more(Pages(3 * ARENA_PAGES)), Err(OutOfMemory));
             assert_eq!(s.commit_more(Pages(usize::MAX)), Err(OutOfMemory));
             // More than is asked for, unless the kernel refuses that.
             let third = s.commit_more(Pages(0)).unwrap();
@@ -201,10 +217,11 @@ mod tests {
             os.refuse(0, 1);
             let fourth = s.commit_more(Pages(1)).unwrap();
             assert_eq!(fourth, PageRange { start: third.end(), len: Pages(CHUNK_PAGES) });
+            s.commit_more(Pages(ARENA_PAGES)).unwrap();
             let last = s.commit_more(Pages(1)).unwrap();
-            assert_eq!(last.end(), PageIdx(4 * ARENA_PAGES));
+            assert_eq!(last.end(), PageIdx(5 * ARENA_PAGES));
             assert_eq!(s.commit_more(Pages(1)), Err(OutOfMemory));
-            for i in [0, 1, ARENA_PAGES, 4 * ARENA_PAGES - 1] {
+            for i in [0, 1, ARENA_PAGES, 5 * ARENA_PAGES - 1] {
                 let p = core::ptr::with_exposed_provenance_mut::<u8>(s.base() + i * PAGE_SIZE);
                 // SAFETY: the page was committed above and nobody else uses it.
                 let before = unsafe { p.replace(1) };

@@ -58,12 +58,13 @@ impl Os for Linux {
     }
 }
 
-/// A private anonymous mapping that the kernel does not charge before it is touched.
+/// A private anonymous mapping. Not MAP_NORESERVE: without access nothing is charged anyway, and with it the kernel would grant objects
+/// that no machine has memory for.
 fn map(bytes: usize, prot: ProtFlags) -> Option<NonNull<u8>> {
     if faults::refuse() {
         return None;
     }
-    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    let flags = MapFlags::PRIVATE;
     // SAFETY: a new mapping at an address of the kernel's choice disturbs no existing one.
     let p = super::errno::preserve(|| unsafe {
         rustix::mm::mmap_anonymous(core::ptr::null_mut(), bytes, prot, flags).ok()
@@ -104,7 +105,6 @@ impl Linux {
         let slack = align.saturating_sub(self.page_size());
         let raw = map(bytes.checked_add(slack)?, ProtFlags::READ | ProtFlags::WRITE)?;
         let base = trim(raw, bytes + slack, bytes, align);
-        name_mapping(base, bytes, c"gort: huge object");
         Some(base)
     }
 
@@ -167,8 +167,6 @@ impl Linux {
             unsafe { core::ptr::copy_nonoverlapping(to.as_ptr(), from.as_ptr(), old) };
             unmap(to, old);
         }
-        let grown = grown?;
-        name_mapping(grown, new, c"gort: huge object");
-        Some(grown)
+        grown
     }
 }

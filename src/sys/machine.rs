@@ -22,6 +22,17 @@ pub(crate) fn is_secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+unsafe extern "C" {
+    /// POSIX's environment; null before the C library has set itself up.
+    static mut environ: *const *const libc::c_char;
+}
+
+/// Whether the process has its environment yet. What runs while the loader is still at work has none.
+pub(crate) fn has_environment() -> bool {
+    // SAFETY: the C library's variable; whoever changes it at this moment changes what the process is at its very start.
+    !unsafe { environ }.is_null()
+}
+
 /// The value of an environment variable, as it stands now.
 ///
 /// The C library reads `environ` without a lock: a thread that changes the environment at the same time races with this

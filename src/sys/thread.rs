@@ -93,6 +93,12 @@ pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void)
     })
 }
 
+/// The C library's number of the calling thread: another for each living thread, and the same in a forked child.
+pub(crate) fn current() -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::pthread_self() as usize }
+}
+
 /// Sleeps for about `ms` milliseconds.
 pub(crate) fn sleep_ms(ms: u64) {
     let t = libc::timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 };

@@ -30,7 +30,11 @@ const C: [&str; 19] = [
 ];
 
 /// The forms of `operator new` and `operator delete`, in the Itanium ABI.
-const CXX: [&str; 16] = [
+const CXX: [&str; 20] = [
+    "_ZnamRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
     "_ZdaPv",
     "_ZdaPvRKSt9nothrow_t",
     "_ZdaPvSt11align_val_t",

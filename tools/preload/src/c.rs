@@ -23,13 +23,19 @@ pub(crate) unsafe extern "C" fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     unsafe { c::realloc(p, size) }
 }
 
-/// POSIX.1-2024 reallocarray; the product must not overflow.
+/// POSIX.1-2024 reallocarray; the product must not overflow. As in glibc it calls the process's `realloc`, which a program may have
+/// replaced without replacing this.
 #[unsafe(no_mangle)]
+#[unsafe(naked)]
 pub(crate) unsafe extern "C" fn reallocarray(p: *mut u8, count: usize, size: usize) -> *mut u8 {
-    // A product that overflows is more than there is.
-    let bytes = count.saturating_mul(size);
-    // SAFETY: as for `realloc`.
-    unsafe { c::realloc(p, bytes) }
+    core::arch::naked_asm!(
+        "mov rax, rsi",
+        "mul rdx",
+        // A product that overflows is more than there is.
+        "mov rsi, -1",
+        "cmovno rsi, rax",
+        "jmp qword ptr [rip + realloc@GOTPCREL]",
+    )
 }
 
 /// C17 7.22.3.3.

@@ -5,28 +5,33 @@
 //! when it is needed, because a C program may load a C++ library late and out of sight.
 //!
 //! A program may replace the ordinary forms alone, and the others must then call those. So the array and the sized forms jump to the
-//! ordinary ones by way of the loader's table, which knows whose they are. The `nothrow` forms of `new` are left to the C++ library:
-//! they call the ordinary ones and catch what those throw, which takes C++.
+//! ordinary ones by way of the loader's table, which knows whose they are. The `nothrow` forms of `new` call the C++ library's own,
+//! which call the ordinary ones and catch what those throw: that takes C++.
 
 use core::ffi::{CStr, c_void};
 use core::mem::transmute;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use heap::c;
 
 /// The C++ libraries that may be in the process.
 const LIBRARIES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++abi.so.1", c"libc++.so.1"];
 
-/// The C++ library's own function of that name. Ends the process with one line when there is none: then there is no exception either.
-fn library_function(name: &CStr) -> NonNull<c_void> {
-    let found = LIBRARIES.into_iter().find_map(|library| {
+/// The C++ library's own function of that name, in a process that has a C++ library.
+fn find(name: &CStr) -> Option<NonNull<c_void>> {
+    LIBRARIES.into_iter().find_map(|library| {
         // SAFETY: the name is NUL-terminated; nothing is loaded that is not there yet.
         let handle =
             NonNull::new(unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) })?;
         // SAFETY: a handle of the loader's, which this very reference keeps valid; the name is NUL-terminated.
         NonNull::new(unsafe { libc::dlsym(handle.as_ptr(), name.as_ptr()) })
-    });
-    found.unwrap_or_else(|| {
+    })
+}
+
+/// As `find`; ends the process with one line when there is none: then there is no exception either.
+fn library_function(name: &CStr) -> NonNull<c_void> {
+    find(name).unwrap_or_else(|| {
         c::abort_with(format_args!(
             "operator new: memory is exhausted, and std::bad_alloc is not in the process"
         ))
@@ -65,6 +70,40 @@ extern "C-unwind" fn new_aligned_slow(size: usize, align: usize) -> *mut u8 {
     // It rounds the size up to the alignment, and must not come out at zero.
     own(size.min(isize::MAX as usize), align)
 }
+
+/// Defines a `nothrow` form of `new` that is the C++ library's own, looked up once, or `$otherwise` in a process without one.
+macro_rules! library_new {
+    ($name:ident = $symbol:literal ($($arg:ident: $type:ty),*), $otherwise:expr) => {
+        #[doc = concat!("`", $symbol, "`")]
+        #[unsafe(export_name = $symbol)]
+        pub(crate) extern "C-unwind" fn $name($($arg: $type),*) -> *mut u8 {
+            type Own = extern "C-unwind" fn($($type),*) -> *mut u8;
+            static OWN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+            // SAFETY: the symbol is a string without NUL, and a NUL is put behind it.
+            let name = unsafe { CStr::from_bytes_with_nul_unchecked(concat!($symbol, "\0").as_bytes()) };
+            // Relaxed: an address of code that was there before.
+            let Some(own) = NonNull::new(OWN.load(Relaxed)).or_else(|| find(name)) else { return $otherwise };
+            OWN.store(own.as_ptr(), Relaxed);
+            // SAFETY: the C++ library's function of this name has this signature.
+            let own = unsafe { transmute::<NonNull<c_void>, Own>(own) };
+            own($($arg),*)
+        }
+    };
+}
+
+/// `std::nothrow`, by reference.
+type NoThrow = *const c_void;
+
+library_new!(new_nothrow = "_ZnwmRKSt9nothrow_t"(size: usize, _n: NoThrow), c::malloc(size));
+library_new!(new_array_nothrow = "_ZnamRKSt9nothrow_t"(size: usize, _n: NoThrow), c::malloc(size));
+library_new!(
+    new_aligned_nothrow = "_ZnwmSt11align_val_tRKSt9nothrow_t"(size: usize, align: usize, _n: NoThrow),
+    c::aligned_alloc(align, size)
+);
+library_new!(
+    new_array_aligned_nothrow = "_ZnamSt11align_val_tRKSt9nothrow_t"(size: usize, align: usize, _n: NoThrow),
+    c::aligned_alloc(align, size)
+);
 
 /// `operator delete(void*)`
 #[unsafe(export_name = "_ZdlPv")]

@@ -38,9 +38,9 @@ pub(crate) struct MallInfo<T> {
 }
 
 impl<T: Default> MallInfo<T> {
-    /// `to` converts a number of bytes.
-    fn now(to: impl Fn(u64) -> T) -> Self {
-        let s = heap::stats();
+    /// `door` is the function that the program called; `to` converts a number of bytes.
+    fn now(door: &'static str, to: impl Fn(u64) -> T) -> Self {
+        let s = heap::c::stats(door);
         let huge = s.huge_inuse;
         let arena = s.heap_sys - huge;
         let used = s.heap_alloc.saturating_sub(huge);
@@ -62,13 +62,13 @@ impl<T: Default> MallInfo<T> {
 /// glibc: the heap's figures.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn mallinfo2() -> MallInfo<usize> {
-    MallInfo::now(|n| n as usize)
+    MallInfo::now("mallinfo2", |n| n as usize)
 }
 
 /// glibc: the same in `int`, which ends at 2 GiB.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn mallinfo() -> MallInfo<c_int> {
-    MallInfo::now(|n| c_int::try_from(n).unwrap_or(c_int::MAX))
+    MallInfo::now("mallinfo", |n| c_int::try_from(n).unwrap_or(c_int::MAX))
 }
 
 /// A stream of the C library.
