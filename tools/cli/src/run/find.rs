@@ -24,7 +24,7 @@ pub(super) fn program(name: &OsStr) -> Result<PathBuf, Failure> {
     for path in on_path(name) {
         match refusal(&path) {
             None => return Ok(path),
-            Some(Refusal::Absent(_)) => {}
+            Some(Refusal::Absent(_) | Refusal::Unreachable(_)) => {}
             Some(why) => there = there.or(Some((path, why))),
         }
     }
@@ -46,7 +46,10 @@ fn on_path(name: &OsStr) -> Vec<PathBuf> {
 }
 
 enum Refusal {
+    /// ENOENT.
     Absent(io::Error),
+    /// The path to it does not work: it leads through a file, or in a circle. On the PATH it is as good as absent.
+    Unreachable(io::Error),
     Directory,
     NotExecutable(io::Error),
 }
@@ -54,8 +57,11 @@ enum Refusal {
 /// Why a file cannot be run, as far as its place and its permissions go.
 fn refusal(path: &Path) -> Option<Refusal> {
     match path.metadata() {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Some(Refusal::NotExecutable(e)),
-        Err(e) => Some(Refusal::Absent(e)),
+        Err(e) => Some(match e.kind() {
+            io::ErrorKind::NotFound => Refusal::Absent(e),
+            io::ErrorKind::PermissionDenied => Refusal::NotExecutable(e),
+            _ => Refusal::Unreachable(e),
+        }),
         Ok(meta) if meta.is_dir() => Some(Refusal::Directory),
         Ok(_) => kernel::access(path, libc::X_OK).err().map(Refusal::NotExecutable),
     }
@@ -66,6 +72,8 @@ fn failure(path: &Path, why: Refusal) -> Failure {
     match why {
         Refusal::Absent(e) => not_found(format!("cannot run {path}: {}", cause(&e))),
         Refusal::Directory => not_run(format!("cannot run {path}: it is a directory")),
-        Refusal::NotExecutable(e) => not_run(format!("cannot run {path}: {}", cause(&e))),
+        Refusal::Unreachable(e) | Refusal::NotExecutable(e) => {
+            not_run(format!("cannot run {path}: {}", cause(&e)))
+        }
     }
 }

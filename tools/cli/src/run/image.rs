@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use object::elf::{EM_X86_64, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, ReadCache};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, Object, ObjectSymbol, ReadCache};
 
 use super::{find, kernel, not_run, shown};
 use crate::failure::{Failure, bad_input};
@@ -65,6 +65,17 @@ fn as_interpreter(failure: Failure, script: &Path) -> Failure {
     }
 }
 
+/// What separates words for the kernel. A carriage return is part of one.
+fn is_blank(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t')
+}
+
+fn trim(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|b| !is_blank(b)).unwrap_or(line.len());
+    let end = line.iter().rposition(|b| !is_blank(b)).map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
 /// The first line of a script.
 struct Script<'a> {
     interpreter: PathBuf,
@@ -74,18 +85,18 @@ struct Script<'a> {
 
 impl<'a> Script<'a> {
     fn parse(head: &'a [u8]) -> Option<Self> {
-        let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?.trim_ascii();
-        let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
+        let line = trim(head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?);
+        let end = line.iter().position(is_blank).unwrap_or(line.len());
         let (interpreter, argument) = line.split_at(end);
         let interpreter = PathBuf::from(OsStr::from_bytes(interpreter));
-        (end > 0).then_some(Self { interpreter, argument: argument.trim_ascii() })
+        (end > 0).then_some(Self { interpreter, argument: trim(argument) })
     }
 
     /// The program that `env` is to look for. With options it is `env`'s business which one that is.
     fn through_env(&self) -> Option<&'a OsStr> {
         let is_env = self.interpreter.file_name() == Some(OsStr::new("env"));
-        let argument = self.argument.strip_prefix(b"-S").unwrap_or(self.argument).trim_ascii_start();
-        let name = argument.split(|b| matches!(b, b' ' | b'\t')).next()?;
+        let argument = trim(self.argument.strip_prefix(b"-S").unwrap_or(self.argument));
+        let name = argument.split(is_blank).next()?;
         let plain = !name.is_empty() && !name.starts_with(b"-") && !name.contains(&b'=');
         (is_env && plain).then(|| OsStr::from_bytes(name))
     }
@@ -95,6 +106,8 @@ impl<'a> Script<'a> {
 pub(super) struct Elf {
     /// The loader that it asks for; `None` for a static program and for most libraries.
     pub(super) loader: Option<PathBuf>,
+    /// Whether other files find a `malloc` in it.
+    pub(super) defines_malloc: bool,
 }
 
 impl Elf {
@@ -117,7 +130,10 @@ impl Elf {
                 loader = Some(PathBuf::from(OsStr::from_bytes(path)));
             }
         }
-        Ok(Self { loader })
+        let symbols = ElfFile64::<Endianness, _>::parse(file).map_err(|_| BROKEN)?;
+        let defines_malloc =
+            symbols.dynamic_symbols().any(|s| s.is_definition() && s.name_bytes() == Ok(b"malloc"));
+        Ok(Self { loader, defines_malloc })
     }
 }
 
@@ -133,6 +149,9 @@ fn check_elf(program: &Path, file: File) -> Result<(), Failure> {
     };
     if loader.file_name().is_some_and(|name| name.as_bytes().starts_with(b"ld-musl")) {
         return refuse("it uses musl, and the library needs glibc");
+    }
+    if elf.defines_malloc {
+        return refuse("it defines malloc itself, and the loader prefers that to the library's");
     }
     match meta.and_then(|meta| raises_privileges(program, &meta)) {
         Some(how) => refuse(&format!("it runs {how}, and then the loader ignores the library")),
@@ -170,6 +189,9 @@ mod tests {
             ("#!/usr/bin/env\tpython3 -u", "/usr/bin/env", Some("python3")),
             ("#!/usr/bin/env -S python3 -u\n", "/usr/bin/env", Some("python3")),
             ("#!/usr/bin/env -S A=1 python3\n", "/usr/bin/env", None),
+            ("#!/bin/sh\r\n", "/bin/sh\r", None),
+            ("#! \t/bin/sh \t\n", "/bin/sh", None),
+            ("#!/usr/bin/env python3\r\n", "/usr/bin/env", Some("python3\r")),
             ("#!/usr/bin/env -i python3\n", "/usr/bin/env", None),
             ("#!/usr/bin/env\n", "/usr/bin/env", None),
         ] {

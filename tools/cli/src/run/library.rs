@@ -5,16 +5,17 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSymbol, ReadCache};
+use object::ReadCache;
 
 use super::image::Elf;
 use super::{cause, shown};
 use crate::failure::{Failure, bad_input};
 
 const NAME: &str = "libgort.so";
-/// Where it may be, from the directory of this command on: installed beside it, in a library directory, or in the build tree.
-const PLACES: [&str; 5] = [".", "../lib", "../lib/gort", "../release", "../debug"];
+/// Where it may be installed, from the directory of this command on: beside it, or in a library directory.
+const INSTALLED: [&str; 3] = [".", "../lib", "../lib/gort"];
+/// The directories of the build tree that programs are in.
+const BUILT: [&str; 2] = ["release", "debug"];
 const HOW: &str =
     "`cargo build --release` in gort's repository makes target/release/libgort.so; --lib PATH names it";
 
@@ -35,8 +36,9 @@ fn in_its_places() -> Result<PathBuf, Failure> {
     let command = std::env::current_exe().unwrap_or_default();
     let beside = command.parent().unwrap_or(Path::new("."));
     // The build tree's directories mean something only from one of them on.
-    let in_tree = beside.ends_with("release") || beside.ends_with("debug");
-    let places = PLACES.into_iter().filter(|place| in_tree || !["../release", "../debug"].contains(place));
+    let in_tree = BUILT.iter().any(|name| beside.ends_with(name));
+    let built = BUILT.into_iter().filter(|_| in_tree).map(|name| Path::new("..").join(name));
+    let places = INSTALLED.into_iter().map(PathBuf::from).chain(built);
     places
         .filter_map(|place| beside.join(place).join(NAME).canonicalize().ok())
         .next()
@@ -56,8 +58,5 @@ fn check(path: &Path) -> Result<(), String> {
         return Err("it is no file".to_owned());
     }
     let file = ReadCache::new(File::open(path).map_err(|e| cause(&e))?);
-    Elf::read(&file)?;
-    let elf = ElfFile64::<Endianness, _>::parse(&file).map_err(|_| "it is a broken ELF file")?;
-    let defines_malloc = elf.dynamic_symbols().any(|s| s.is_definition() && s.name_bytes() == Ok(b"malloc"));
-    if defines_malloc { Ok(()) } else { Err("it defines no malloc".to_owned()) }
+    if Elf::read(&file)?.defines_malloc { Ok(()) } else { Err("it defines no malloc".to_owned()) }
 }

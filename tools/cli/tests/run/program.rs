@@ -105,6 +105,10 @@ fn that_is_missing_is_127() {
         assert!(line.contains(message), "{line}");
     }
     executable(&dir.join("script"), "#!/usr/bin/env no-such-interpreter\n");
+    // PATH may name what is no directory.
+    fs::write(dir.join("file"), "").unwrap();
+    let line = fails(gort_run().arg("no-such-program-here").env("PATH", dir.join("file")), 127);
+    assert!(line.contains("no such program on the PATH"), "{line}");
     let line = fails(gort_run().arg("./script").current_dir(&dir), 127);
     assert!(
         line.contains(
@@ -120,7 +124,12 @@ fn that_cannot_be_executed_is_126() {
     fs::write(dir.join("plain"), "x").unwrap();
     executable(&dir.join("orphan"), "#!/no/such/interpreter\n");
     executable(&dir.join("circle"), format!("#!{}\n", dir.join("circle").display()));
+    executable(&dir.join("dos"), "#!/bin/sh\r\necho\r\n");
+    symlink("loop", dir.join("loop")).unwrap();
     for (name, message) in [
+        ("./plain/x", "cannot run './plain/x': Not a directory"),
+        ("./loop", "cannot run './loop': Too many levels of symbolic links"),
+        ("./dos", "its interpreter '/bin/sh\\r' is not there"),
         ("./plain", "cannot run './plain': Permission denied"),
         ("./", "cannot run './': it is a directory"),
         ("./orphan", "its interpreter '/no/such/interpreter' is not there"),
@@ -146,6 +155,8 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
         executable(&dir.join(name), elf);
     };
     compile(&dir, "static", &["-static"], "int main() { return 0; }");
+    let malloc = "#include <stddef.h>\nvoid *malloc(size_t n) { return NULL; }\nint main() { return 0; }";
+    compile(&dir, "own-malloc", &[], malloc);
     machine("32-bit", 4, 1);
     machine("arm", 18, 183);
     executable(&dir.join("cut"), b"\x7fELF\x02\x01\x01");
@@ -156,6 +167,7 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
             "./script",
             "is statically linked, so no loader can bring the library in (it is the interpreter of './script')",
         ),
+        ("./own-malloc", "it defines malloc itself"),
         ("./32-bit", "it is 32-bit"),
         ("./arm", "it is for another machine"),
         ("./cut", "ELF file"),
