@@ -12,13 +12,12 @@
 use core::alloc::Layout;
 use core::ptr;
 
-use super::init::{mine, ready};
+use super::init::ready;
 use super::stats::MemStats;
 use super::{large, report};
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
-use crate::mcache::{self, Entered, MCache, refuse_if_marked};
-use crate::mcentral;
+use crate::mcache::{self, Entered, refuse_if_marked};
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::{fatal, throw};
 
@@ -79,24 +78,12 @@ fn or_enomem(p: *mut u8) -> *mut u8 {
 /// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
 fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
-    let p = pop(class).unwrap_or_else(|| refill(layout.size(), class));
+    let p = pop(class).unwrap_or_else(|| super::refill(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
         unsafe { p.write_bytes(0, layout.size()) };
     }
     p
-}
-
-/// Allocates when the bin is empty, or when this is a signal handler that interrupted a fast path.
-fn refill(size: usize, class: Class) -> *mut u8 {
-    let entered = Entered::new("malloc");
-    mcentral::sample(class, size);
-    let Some(heap) = ready() else { return ptr::null_mut() };
-    match mine(&entered, heap) {
-        // Attaching may have called back here, through the C library, and filled the bin.
-        Some(mcache) => mcache.bin(class).pop().unwrap_or_else(|| mcache.alloc_slow(class, heap)),
-        None => MCache::alloc_shared(class, heap),
-    }
 }
 
 /// Zeroed memory for `count` objects of `size` bytes. Null and `ENOMEM` also when the product overflows.
@@ -170,15 +157,7 @@ extern "C" fn free_slow(p: *mut u8) {
         }
         return large::free(p);
     };
-    let Some(heap) = heap() else { return };
-    let entered = Entered::new("free");
-    match mine(&entered, heap) {
-        Some(mcache) if mcache.bin(class).has_on_top(p) => {
-            throw!("free: object is already free"; addr = p, class = class.size().0);
-        }
-        Some(mcache) => mcache.free_slow(class, heap, p),
-        None => MCache::free_shared(class, heap, p),
-    }
+    super::flush(p, class);
 }
 
 /// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter.

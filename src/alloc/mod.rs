@@ -171,7 +171,7 @@ fn checked(p: *mut u8, class: Class) -> *mut u8 {
     p
 }
 
-/// The slow path of an allocation: no bin yet, or an empty one.
+/// The slow path of an allocation: no bin yet, or an empty one, or one that this signal handler must not use.
 #[cold]
 #[inline(never)]
 extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
@@ -188,7 +188,7 @@ extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
     }
 }
 
-/// The slow path of a free: no bin yet, or a full one.
+/// The slow path of a free: no bin yet, or a full one, or one that this signal handler must not use.
 #[cold]
 #[inline(never)]
 extern "C" fn flush(p: *mut u8, class: Class) {
@@ -197,6 +197,9 @@ extern "C" fn flush(p: *mut u8, class: Class) {
     };
     let entered = Entered::new("free");
     match mine(&entered, heap) {
+        Some(mcache) if mcache.bin(class).has_on_top(p) => {
+            throw!("free: object is already free"; addr = p, class = class.size().0);
+        }
         Some(mcache) => mcache.free_slow(class, heap, p),
         None => MCache::free_shared(class, heap, p),
     }
