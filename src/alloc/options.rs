@@ -16,8 +16,8 @@ use crate::throw::warn;
 /// Variables that did not parse.
 static BAD: AtomicU32 = AtomicU32::new(0);
 
-/// How many of gort's environment variables (`GOMEMLIMIT`, options in `GODEBUG`, `GORT_STATS` and its kind) did not parse; each was reported in one line
-/// on stderr when the heap started.
+/// How many of gort's environment variables (`GOMEMLIMIT`, options in `GODEBUG`, `GORT_STATS` and its kind) did not parse; each was
+/// reported in one line on stderr when the heap started.
 pub fn bad_variables() -> u32 {
     BAD.load(Relaxed)
 }

@@ -89,6 +89,31 @@ pub struct MemStats {
 }
 
 impl MemStats {
+    /// Before anything was counted.
+    pub(super) const ZERO: Self = Self {
+        alloc: 0,
+        total_alloc: 0,
+        sys: 0,
+        mallocs: 0,
+        frees: 0,
+        heap_alloc: 0,
+        heap_sys: 0,
+        heap_idle: 0,
+        heap_inuse: 0,
+        heap_inuse_peak: 0,
+        heap_released: 0,
+        heap_objects: 0,
+        stack_inuse: 0,
+        stack_sys: 0,
+        huge_inuse: 0,
+        huge_objects: 0,
+        mcache_inuse: 0,
+        other_sys: 0,
+        memory_limit: 0,
+        by_size: [BySize { size: 0, mallocs: 0, frees: 0, sampled: 0, sampled_bytes: 0 }; NUM_CLASSES],
+        whole_pages: WholePages { mallocs: 0, frees: 0, bytes: 0, requested_bytes: 0 },
+    };
+
     /// The part of all bytes ever allocated that nobody asked for: what rounding up to a size class or to pages added, from 0 to 1.
     /// `None` when nothing was sampled.
     ///
@@ -109,9 +134,17 @@ impl MemStats {
 ///
 /// Source: Go's `runtime.ReadMemStats`, which stops the world; this does not.
 pub fn stats() -> MemStats {
-    let mut by_size = [BySize::default(); NUM_CLASSES];
+    let mut s = MemStats::ZERO;
+    fill(&mut s);
+    s
+}
+
+/// The same in place: it is larger than a small stack has room for twice.
+#[inline(never)]
+pub(super) fn fill(s: &mut MemStats) {
+    *s = MemStats::ZERO;
+    let MemStats { by_size, whole_pages, .. } = s;
     let mut sum = Counts::default();
-    let mut whole_pages = WholePages::default();
     // All but the shared one, which is no metadata.
     let mcaches = each_mcache().count() - 1;
     for mcache in each_mcache() {
@@ -141,32 +174,26 @@ pub fn stats() -> MemStats {
     let pages = heap.map(crate::heap::Heap::stats);
     let bytes = |f: fn(&crate::heap::HeapStats) -> usize| pages.as_ref().map_or(0, |s| f(s) as u64);
     let (heap_sys, heap_inuse) = (bytes(|s| s.usable.0), bytes(|s| s.in_use.0));
-    MemStats {
-        alloc: live,
-        total_alloc: sum.bytes,
-        sys: heap_sys + bytes(|s| s.metadata.0),
-        mallocs: sum.allocs,
-        frees: sum.frees,
-        heap_alloc: live,
-        heap_sys,
-        heap_idle: heap_sys.saturating_sub(heap_inuse),
-        heap_inuse,
-        heap_inuse_peak: bytes(|s| s.peak.0),
-        heap_released: bytes(|s| s.released.0),
-        heap_objects: sum.allocs.saturating_sub(sum.frees),
-        stack_inuse: 0,
-        stack_sys: 0,
-        huge_inuse: bytes(|s| s.huge.0),
-        huge_objects: bytes(|s| s.huge_objects),
-        mcache_inuse: (mcaches * block_size(MCache::bytes()).0) as u64,
-        other_sys: bytes(|s| s.metadata.0),
-        memory_limit: heap
-            .map(crate::heap::Heap::memory_limit)
-            .filter(|&l| l != usize::MAX)
-            .map_or(u64::MAX, |l| l as u64),
-        by_size,
-        whole_pages,
-    }
+    s.alloc = live;
+    s.total_alloc = sum.bytes;
+    s.sys = heap_sys + bytes(|s| s.metadata.0);
+    s.mallocs = sum.allocs;
+    s.frees = sum.frees;
+    s.heap_alloc = live;
+    s.heap_sys = heap_sys;
+    s.heap_idle = heap_sys.saturating_sub(heap_inuse);
+    s.heap_inuse = heap_inuse;
+    s.heap_inuse_peak = bytes(|s| s.peak.0);
+    s.heap_released = bytes(|s| s.released.0);
+    s.heap_objects = sum.allocs.saturating_sub(sum.frees);
+    s.stack_inuse = 0;
+    s.stack_sys = 0;
+    s.huge_inuse = bytes(|s| s.huge.0);
+    s.huge_objects = bytes(|s| s.huge_objects);
+    s.mcache_inuse = (mcaches * block_size(MCache::bytes()).0) as u64;
+    s.other_sys = bytes(|s| s.metadata.0);
+    s.memory_limit =
+        heap.map(crate::heap::Heap::memory_limit).filter(|&l| l != usize::MAX).map_or(u64::MAX, |l| l as u64);
 }
 
 /// What a thread, or a closure, allocated and freed. Bytes are rounded as the heap rounds them (Go's B/op).

@@ -78,8 +78,8 @@ impl Version {
         }
     }
 
-    /// In a forked child: the owner was in the middle of a change and is gone.
-    pub(super) fn close_in_child(&self) {
+    /// Ends a change whose owner does not go on with it: it stayed behind in a fork's parent, or the process exits out of it.
+    pub(super) fn close(&self) {
         let v = self.0.load(Relaxed);
         self.0.store(v.wrapping_add(v % 2), Relaxed);
     }

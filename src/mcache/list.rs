@@ -142,5 +142,5 @@ pub(crate) unsafe fn unlock_after_fork(in_child: bool) {
 /// For a forked child, and for a process that exits out of a slow path: threads that were changing something do not go on; it stays as
 /// it is and can be read again.
 pub(crate) fn close_versions() {
-    each_mcache().for_each(|m| m.version.close_in_child());
+    each_mcache().for_each(|m| m.version.close());
 }

@@ -70,3 +70,40 @@ pub(crate) fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Option<&'a [u8]> 
         Some(&buf[..len])
     })
 }
+
+/// Calls `f` with each line of a file, without its newline, as far as it can be read. Lines that do not fit into `buf` are left out.
+pub(crate) fn each_line(path: &CStr, buf: &mut [u8], mut f: impl FnMut(&[u8])) {
+    errno::preserve(|| {
+        // SAFETY: path is NUL-terminated.
+        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        if fd < 0 {
+            return;
+        }
+        // Whether what comes first is the rest of a line that did not fit.
+        let (mut len, mut is_rest) = (0, false);
+        loop {
+            let room = &mut buf[len..];
+            // SAFETY: room is valid for room.len() bytes.
+            let n = unsafe { libc::read(fd, room.as_mut_ptr().cast(), room.len()) };
+            if n <= 0 {
+                break;
+            }
+            len += n as usize;
+            let mut start = 0;
+            while let Some(end) = buf[start..len].iter().position(|&b| b == b'\n') {
+                if !is_rest {
+                    f(&buf[start..start + end]);
+                }
+                (start, is_rest) = (start + end + 1, false);
+            }
+            if start == 0 && len == buf.len() {
+                (len, is_rest) = (0, true);
+            } else {
+                buf.copy_within(start..len, 0);
+                len -= start;
+            }
+        }
+        // SAFETY: fd is ours and open.
+        unsafe { libc::close(fd) };
+    });
+}

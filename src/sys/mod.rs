@@ -16,7 +16,7 @@ mod tls;
 pub(crate) use clock::{coarse_ns, precise_ns};
 pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::Linux;
-pub(crate) use machine::{env, has_environment, is_secure, physical_memory, read_file};
+pub(crate) use machine::{each_line, env, has_environment, is_secure, physical_memory, read_file};
 pub(crate) use os::Os;
 pub(crate) use output::{
     FileId, Output, Target, close, create, duplicate, file_id, open_special, push_current_dir, remove,

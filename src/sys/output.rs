@@ -61,20 +61,35 @@ pub(crate) fn push_current_dir(path: &mut Path) -> fmt::Result {
 pub(crate) enum Target {
     /// A regular file, or nothing yet.
     Plain,
-    /// A device, a pipe, a directory.
+    /// A device, a pipe, a directory; or a link to one.
     Special,
 }
 
-/// What `path` names, at the end of all links.
-pub(crate) fn target(path: &CStr) -> Target {
+/// What `path` names; the error is an errno. A link to a regular file or to nothing is an error (ELOOP): what it leads to may be
+/// another file a moment later, as with the links in `/proc/self/fd`.
+pub(crate) fn target(path: &CStr) -> Result<Target, i32> {
+    errno::preserve(|| match kind(path, libc::AT_SYMLINK_NOFOLLOW)? {
+        None | Some(libc::S_IFREG) => Ok(Target::Plain),
+        Some(libc::S_IFLNK) => match kind(path, 0)? {
+            None | Some(libc::S_IFREG) => Err(libc::ELOOP),
+            Some(_) => Ok(Target::Special),
+        },
+        Some(_) => Ok(Target::Special),
+    })
+}
+
+/// The kind of a file, one of `S_IFMT`; `None` when it is not there. The error is an errno.
+fn kind(path: &CStr, flags: i32) -> Result<Option<libc::mode_t>, i32> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: path is NUL-terminated, stat valid for a write.
-    if unsafe { libc::stat(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
-        return Target::Plain;
+    if unsafe { libc::fstatat(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) } != 0 {
+        return match errno::get() {
+            libc::ENOENT => Ok(None),
+            code => Err(code),
+        };
     }
-    // SAFETY: stat has filled it in.
-    let mode = unsafe { stat.assume_init() }.st_mode;
-    if mode & libc::S_IFMT == libc::S_IFREG { Target::Plain } else { Target::Special }
+    // SAFETY: fstatat has filled it in.
+    Ok(Some(unsafe { stat.assume_init() }.st_mode & libc::S_IFMT))
 }
 
 /// Creates a file that is not there yet and opens it for writing; the error is an errno.
@@ -84,8 +99,11 @@ pub(crate) fn create(path: &CStr) -> Result<i32, i32> {
     open(path, libc::O_CREAT | libc::O_EXCL)
 }
 
-/// Opens a device or a pipe for writing. A pipe that nobody reads is an error (ENXIO), not a wait.
+/// Opens a device or a pipe for writing. A pipe that nobody reads is an error (ENXIO), not a wait, and so is a regular file (EEXIST).
 pub(crate) fn open_special(path: &CStr) -> Result<i32, i32> {
+    if kind(path, 0)? == Some(libc::S_IFREG) {
+        return Err(libc::EEXIST);
+    }
     open(path, libc::O_NONBLOCK | libc::O_NOCTTY)
 }
 
@@ -101,8 +119,14 @@ pub(crate) fn remove(path: &CStr) {
     unsafe { libc::unlink(path.as_ptr()) };
 }
 
-/// Gives a file another name, in place of what has that name.
+/// Gives a file another name, in place of the regular file that has it. Anything else that has it stays, and is an error.
 pub(crate) fn rename(from: &CStr, to: &CStr) -> Result<(), i32> {
+    match kind(to, libc::AT_SYMLINK_NOFOLLOW)? {
+        None | Some(libc::S_IFREG) => {}
+        Some(libc::S_IFLNK) => return Err(libc::ELOOP),
+        Some(libc::S_IFDIR) => return Err(libc::EISDIR),
+        Some(_) => return Err(libc::EEXIST),
+    }
     // SAFETY: both are NUL-terminated.
     if unsafe { libc::rename(from.as_ptr(), to.as_ptr()) } == 0 { Ok(()) } else { Err(errno::get()) }
 }
@@ -158,26 +182,30 @@ fn without_signals<R>(f: impl FnOnce() -> R) -> R {
         }
     }
     // SAFETY: raised was filled in above; no details are asked for.
-    while unsafe { libc::sigtimedwait(raised.as_ptr(), ptr::null_mut(), &raw const now) } > 0 {}
+    while unsafe { libc::sigtimedwait(raised.as_ptr(), ptr::null_mut(), &raw const now) } > 0
+        || errno::get() == libc::EINTR
+    {}
     // SAFETY: filled in by the call that blocked them.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     r
 }
 
-/// Text on its way to a descriptor. Up to 4096 bytes go out with one call, so that on a pipe they stay together.
-pub(crate) struct Output {
+/// Text on its way to a descriptor, by way of a buffer. What fits into it goes out with one call, so that on a pipe it stays together.
+pub(crate) struct Output<'a> {
     fd: i32,
+    buf: &'a mut [u8],
     len: usize,
     /// The errno of the first write that failed; what comes after it is dropped.
     failed: Option<i32>,
-    buf: [u8; 4096],
 }
 
-impl Output {
-    pub(crate) fn new(fd: i32) -> Self {
-        Self { fd, len: 0, failed: None, buf: [0; 4096] }
+impl<'a> Output<'a> {
+    /// The buffer is not empty.
+    pub(crate) fn new(fd: i32, buf: &'a mut [u8]) -> Self {
+        Self { fd, buf, len: 0, failed: None }
     }
 
+    #[inline(never)]
     fn flush(&mut self) {
         if self.failed.is_none() {
             self.failed = without_signals(|| write_all(self.fd, &self.buf[..self.len])).err();
@@ -192,7 +220,7 @@ impl Output {
     }
 }
 
-impl fmt::Write for Output {
+impl fmt::Write for Output<'_> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         let mut rest = s.as_bytes();
         while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Paths that are put together on the stack.
+//! Paths that are put together without the heap.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -16,6 +16,12 @@ impl Path {
     /// An empty path.
     pub(crate) const fn new() -> Self {
         Self { buf: [0; MAX], len: 0 }
+    }
+
+    /// Makes it empty.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+        self.buf[0] = 0;
     }
 
     /// Appends bytes, none of which is NUL.

@@ -45,25 +45,29 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
     bars(report, w)
 }
 
+#[inline(never)]
 fn head(report: &Report, w: &mut dyn Write) -> fmt::Result {
     write!(w, "gort: heap of process {} (", report.pid)?;
     report.command.chars().try_for_each(|c| w.write_char(c))?;
-    w.write_str(")")?;
+    w.write_str(if report.is_rust { "), Rust's global allocator" } else { ")" })?;
     if let Some(parent) = report.forked_from {
         write!(w, ", forked from {parent} with its counts")?;
     }
     w.write_char('\n')
 }
 
+#[inline(never)]
 fn line(w: &mut dyn Write, name: &str, value: impl fmt::Display, rest: fmt::Arguments<'_>) -> fmt::Result {
     writeln!(w, "  {name:<14}{value:>12}   {rest}")
 }
 
 /// The classes with the most allocations, as bars. Whole pages count as one class, with index 0.
+#[inline(never)]
 fn bars(report: &Report, w: &mut dyn Write) -> fmt::Result {
     let s = &report.stats;
-    let mallocs = |index: usize| if index == 0 { s.whole_pages.mallocs } else { s.by_size[index].mallocs };
-    let mut order: [usize; NUM_CLASSES] = core::array::from_fn(|i| i);
+    let mallocs =
+        |index: u8| if index == 0 { s.whole_pages.mallocs } else { s.by_size[usize::from(index)].mallocs };
+    let mut order: [u8; NUM_CLASSES] = core::array::from_fn(|i| i as u8);
     // Unstable: it needs no memory. The index decides between equals.
     order.sort_unstable_by_key(|&i| (core::cmp::Reverse(mallocs(i)), i));
     let used = order.iter().filter(|&&i| mallocs(i) > 0).count();
@@ -79,7 +83,7 @@ fn bars(report: &Report, w: &mut dyn Write) -> fmt::Result {
         if i == 0 {
             write!(w, "  {:>8}  ", "> 32 KiB")?;
         } else {
-            write!(w, "  {:>6} B  ", Count(s.by_size[i].size.into()))?;
+            write!(w, "  {:>6} B  ", Count(s.by_size[usize::from(i)].size.into()))?;
         }
         let bar = Bar { value: mallocs(i), largest: mallocs(first) };
         writeln!(w, "{bar}  {:>13}  {:>8}", Count(mallocs(i)), Percent::of(mallocs(i), s.mallocs))?;

@@ -51,3 +51,41 @@ fn memlimit_takes_what_the_library_takes() {
         assert_eq!(option.status.code(), variable.status.code(), "{value}: {option:?}");
     }
 }
+
+/// What would be lost, or could not be written at exit.
+#[test]
+fn stats_json_is_refused_at_the_start() {
+    let dir = directory("json-input");
+    symlink("absent", dir.join("nowhere")).unwrap();
+    let line = fails(gort_run().args(["--stats-json", "nowhere", "true"]).current_dir(&dir), 2);
+    assert!(
+        line.contains("--stats-json 'nowhere' cannot be written: it is a link that leads nowhere"),
+        "{line}"
+    );
+
+    // The file that stdout goes to would be removed, and what the program says would be lost.
+    fs::write(dir.join("said"), "before").unwrap();
+    symlink("/proc/self/fd/1", dir.join("stdout")).unwrap();
+    for name in ["said", "stdout"] {
+        let stdout = File::options().append(true).open(dir.join("said")).unwrap();
+        let out = output(gort_run().args(["--stats-json", name, "true"]).current_dir(&dir).stdout(stdout));
+        assert_eq!(out.status.code(), Some(2), "{out:?}");
+        assert!(
+            text(&out.stderr).ends_with("cannot be written: it is open as stdin, stdout or stderr\n"),
+            "{out:?}"
+        );
+        assert_eq!(fs::read_to_string(dir.join("said")).unwrap(), "before");
+    }
+
+    // A path that can be made only step by step.
+    let (long, mut length) = ("d".repeat(250), dir.as_os_str().len());
+    let mut script = String::from("set -e\n");
+    while length + 251 < 4080 {
+        script += &format!("mkdir {long}; cd {long}\n");
+        length += 251;
+    }
+    script += &format!("exec \"$1\" run --stats-json {} true\n", "f".repeat(4090 - length));
+    library();
+    let line = fails(Command::new("sh").args(["-c", &script, "sh", GORT]).current_dir(&dir), 2);
+    assert!(line.contains("cannot be written: its path is too long"), "{line}");
+}

@@ -8,6 +8,7 @@ mod place;
 mod process;
 mod program;
 mod report;
+mod stack;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -158,7 +158,7 @@ fn json_that_cannot_be_written_is_one_line() {
     let out = output(gort_run().args(["--stats-json", "sub/heap.json"]).arg(&program).current_dir(&dir));
     assert_eq!(out.status.code(), Some(0));
     let expected = format!(
-        "gort: GORT_STATS_JSON: cannot write {}/sub/heap.json: its directory is not there\n",
+        "gort: GORT_STATS_JSON: cannot write {}/sub/heap.json: it, or its directory, is not there\n",
         dir.display()
     );
     assert_eq!(text(&out.stderr), expected);
@@ -181,6 +181,80 @@ fn a_link_is_followed() {
     succeeds(gort_run().args(["--stats-json", "link.json", "true"]).current_dir(&dir));
     assert!(dir.join("link.json").is_symlink());
     assert_eq!(json(&dir.join("real.json"))["command"], "true");
+}
+
+/// The end of the link is what the program closes before it exits, so at exit the link leads nowhere.
+#[test]
+fn a_link_is_never_replaced() {
+    let dir = directory("kept-link");
+    symlink("/proc/self/fd/1", dir.join("out")).unwrap();
+    let out = output(gort_run().args(["--stats-json", "out", "/bin/echo", "hi"]).current_dir(&dir));
+    assert_eq!((out.status.code(), text(&out.stdout)), (Some(0), "hi\n"), "{out:?}");
+    let line = format!(
+        "gort: GORT_STATS_JSON: cannot write {}/out: it, or its directory, is not there\n",
+        dir.display()
+    );
+    assert_eq!(text(&out.stderr), line);
+    // At exit it is a regular file that holds something already.
+    let source = r#"
+        #include <fcntl.h>
+        #include <unistd.h>
+        int main() { close(1); open("mine", O_CREAT | O_WRONLY, 0600); return write(1, "mine", 4) != 4; }"#;
+    let program = compile(&dir, "turning", &[], source);
+    let out = output(gort_run().args(["--stats-json", "out"]).arg(&program).current_dir(&dir));
+    assert!(text(&out.stderr).ends_with("/out: something else has its name\n"), "{out:?}");
+    assert_eq!(fs::read_to_string(dir.join("mine")).unwrap(), "mine");
+    assert_eq!(files(&dir, "out"), ["out"]);
+    assert!(dir.join("out").is_symlink());
+
+    // Without the command: to a file, and to nothing.
+    fs::write(dir.join("real.json"), "kept").unwrap();
+    for (name, to) in [("link.json", "real.json"), ("nowhere.json", "absent")] {
+        symlink(to, dir.join(name)).unwrap();
+        let mut command = Command::new("true");
+        command.current_dir(&dir).env("LD_PRELOAD", library()).env("GORT_STATS_JSON", name);
+        let out = output(&mut command);
+        assert!(
+            text(&out.stderr).ends_with(&format!("/{name}: it is a link; name the file itself\n")),
+            "{out:?}"
+        );
+        assert!(dir.join(name).is_symlink());
+    }
+    assert_eq!(fs::read_to_string(dir.join("real.json")).unwrap(), "kept");
+    assert!(files(&dir, "absent").is_empty());
+}
+
+#[test]
+fn what_has_taken_the_place_of_the_file_stays() {
+    let dir = directory("place-taken");
+    let source = "#include <unistd.h>\n#include <sys/stat.h>\nint main(int c, char **v) {
+        return v[1][0] == 'l' ? symlink(\"target\", v[2]) : v[1][0] == 'd' ? mkdir(v[2], 0700) : mkfifo(v[2], 0600);
+    }";
+    let program = compile(&dir, "taking", &[], source);
+    for (what, message) in [
+        ("link", "it is a link; name the file itself"),
+        ("directory", "it is a directory"),
+        ("pipe", "something else has its name"),
+    ] {
+        let name = format!("{what}.json");
+        let mut command = gort_run();
+        command.args(["--stats-json", &name]).arg(&program).args([what, &name]).current_dir(&dir);
+        let out = output(&mut command);
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        assert!(text(&out.stderr).ends_with(&format!("/{name}: {message}\n")), "{out:?}");
+        assert!(!fs::symlink_metadata(dir.join(&name)).unwrap().is_file(), "{what}");
+    }
+    assert_eq!(files(&dir, ".gort"), [""; 0], "nothing half done is left");
+}
+
+/// Its temporary name is no longer than that.
+#[test]
+fn a_file_may_have_a_long_name() {
+    let dir = directory("long-name");
+    let name = "n".repeat(250);
+    succeeds(gort_run().args(["--stats-json", &name, "true"]).current_dir(&dir));
+    assert_eq!(json(&dir.join(&name))["command"], "true");
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
 }
 
 /// What is no regular file is written to, not replaced. Not tried with devices: a defect here would replace them.
@@ -221,4 +295,24 @@ fn a_rust_program_reports_without_the_command() {
     assert_eq!(report["command"], "gort");
     assert!(number(&report, "mallocs") > 10, "{report}");
     assert!(number(&report, "internal_fragmentation_samples") > 0, "the Rust door samples too: {report}");
+}
+
+/// Two heaps in one process: the program's own, and the library's for what its C code allocates.
+#[test]
+fn a_rust_program_under_the_command_has_two_reports() {
+    let dir = directory("two");
+    let mut command = gort_run();
+    command.args(["--stats", "--stats-json", "heap.json", GORT, "size-classes", "--check"]).current_dir(&dir);
+    let out = output(&mut command);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    assert_eq!(files(&dir, "heap"), ["heap.json", "heap.json.malloc"]);
+    let (own, library) = (json(&dir.join("heap.json")), json(&dir.join("heap.json.malloc")));
+    assert_eq!(own["pid"], library["pid"]);
+    assert!(number(&own, "mallocs") > number(&library, "mallocs"), "{own} {library}");
+    let head = format!("gort: heap of process {} (gort)", own["pid"]);
+    let heads: Vec<&str> = text(&out.stderr).lines().filter_map(|line| line.strip_prefix(&head)).collect();
+    assert_eq!(heads, [", Rust's global allocator", ""]);
+    // Another run's file is in nobody's way.
+    succeeds(gort_run().args(["--stats-json", "heap.json", "true"]).current_dir(&dir));
+    assert_eq!(json(&dir.join("heap.json"))["command"], "true");
 }
