@@ -297,6 +297,81 @@ static void mode_hooks(void) {
     while_busy(fork_with_hooks);
 }
 
+/* A signal handler that interrupts fork, in one of the program's own fork handlers, and forks. Registered before the allocator's,
+   those run while it is locked. */
+static enum { PREPARE, PARENT, CHILD, NOBODY } interrupted = NOBODY;
+static int is_nested;
+
+static void on_signal(int signal) {
+    (void)signal;
+    pid_t pid = fork_with_deadline();
+    if (pid == 0)
+        is_nested = 1;
+    else
+        wait_for(pid);
+}
+
+static void interrupt(int hook) {
+    if (interrupted == hook) {
+        interrupted = NOBODY;
+        CHECK(raise(SIGUSR1) == 0);
+    }
+}
+
+static void interrupt_prepare(void) {
+    interrupt(PREPARE);
+}
+
+static void interrupt_parent(void) {
+    interrupt(PARENT);
+}
+
+static void interrupt_child(void) {
+    interrupt(CHILD);
+}
+
+static void interrupt_hooks(void) {
+    CHECK(pthread_atfork(interrupt_prepare, interrupt_parent, interrupt_child) == 0);
+}
+
+#ifdef PREINIT
+static void preinit(int argc, char **argv, char **env) {
+    (void)argc, (void)argv, (void)env;
+    interrupt_hooks();
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*preinit_entry)(int, char **, char **) = preinit;
+#endif
+
+static void mode_interrupted(void) {
+#ifndef PREINIT
+    interrupt_hooks();
+#endif
+    CHECK(signal(SIGUSR1, on_signal) != SIG_ERR);
+    for (int round = 0; round < 12; round++) {
+        struct object held = make(10000, round);
+        int hook = round % NOBODY;
+        interrupted = hook;
+        pid_t pid = fork_with_deadline();
+        /* The hook ran where it runs. */
+        CHECK((interrupted == NOBODY) == (hook == PREPARE || (hook == PARENT) == (pid > 0)));
+        interrupted = NOBODY;
+        if (pid == 0) {
+            drop(&held);
+            work(round, 1000);
+            with_threads(round);
+            _exit(0);
+        }
+        /* A parent that was forked when the fork was over has no child. */
+        if (!is_nested || hook == PREPARE)
+            wait_for(pid);
+        drop(&held);
+        work(round, 1000);
+        if (is_nested)
+            _exit(0);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct mode modes[] = {
         {"busy", mode_busy},
@@ -308,6 +383,7 @@ int main(int argc, char **argv) {
         {"raw", mode_raw},
         {"first_in_child", mode_first_in_child},
         {"hooks", mode_hooks},
+        {"interrupted", mode_interrupted},
     };
     self = argv[0];
     return run_mode(modes, LENGTH(modes), argc, argv);

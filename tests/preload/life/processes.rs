@@ -33,6 +33,15 @@ fn fork_handlers_of_the_program_allocate() {
 }
 
 #[test]
+fn a_signal_handler_forks_while_its_process_forks() {
+    for way in [Way::Libc, Way::Preload, Way::Shared, Way::Archive, Way::Static] {
+        for flags in [&[][..], &["-DPREINIT"]] {
+            Program::compile("life/forks.c", flags, way).run().arg("interrupted").passes();
+        }
+    }
+}
+
+#[test]
 fn processes_end_while_threads_allocate() {
     let program = Program::compile("life/exits.c", &[], Way::Preload);
     program.run().passes();

@@ -28,6 +28,21 @@ fn at_each_instruction_and_never_return() {
 }
 
 #[test]
+fn at_each_instruction_and_fork() {
+    steps(Way::Preload, "fork");
+}
+
+/// Figures are there or refused.
+#[test]
+fn at_many_instructions_for_the_heaps_figures() {
+    let figures =
+        ["mallinfo", "mallinfo2", "malloc_stats", "malloc_info", "malloc_trim", "malloc_usable_size"];
+    for figure in figures {
+        steps(Way::Preload, figure);
+    }
+}
+
+#[test]
 fn at_each_instruction_of_the_first_operation_of_the_process() {
     for way in [Way::Archive, Way::Static] {
         let program = Program::compile("life/step.c", STEP, way);

@@ -1,8 +1,8 @@
 /* A signal at each single instruction of an operation, whose handler calls the allocator.
  *
  * A process turns the trap flag on around one operation. At each trap it makes a copy of itself in which the handler does its
- * deed: it allocates, resizes and frees, also in the size class that the operation is about. There the operation then goes on
- * without traps, and in the end every object must be whole and no two may overlap. The process itself waits for the copy and goes
+ * deed: it allocates, resizes and frees, also in the size class that the operation is about; or it asks for the heap's figures; or it
+ * forks. There the operation then goes on without traps, and in the end every object must be whole and no two may overlap. The process itself waits for the copy and goes
  * on to the next instruction.
  *
  * An operation that finds what it needs in the thread's cache must be served whatever the handler does. Where locks may be held
@@ -35,7 +35,8 @@ static uint32_t results, handlers;
 static size_t in_use;
 
 /* What the handler does. */
-static enum { LIGHT, HEAVY, JUMP } deed;
+static enum { LIGHT, HEAVY, JUMP, FIGURES, FORK } deed;
+static const struct figure *figure;
 /* Whether this process is a copy that was made at a trap. */
 static int is_copy;
 static long instructions, next_try;
@@ -57,7 +58,61 @@ static void keep(void *p, size_t size) {
     handlers++;
 }
 
+static void figure_mallinfo(void) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    CHECK(mallinfo().arena >= 0);
+#pragma GCC diagnostic pop
+}
+
+static void figure_mallinfo2(void) {
+    struct mallinfo2 all = mallinfo2();
+    CHECK(all.uordblks <= all.arena + all.hblkhd);
+}
+
+static void figure_stats(void) {
+    malloc_stats();
+}
+
+static void figure_info(void) {
+    CHECK(malloc_info(0, stderr) == 0);
+}
+
+static void figure_trim(void) {
+    malloc_trim(0);
+}
+
+static void figure_usable(void) {
+    if (prepared[PREPARED - 1].p)
+        CHECK(malloc_usable_size(prepared[PREPARED - 1].p) >= SMALL);
+    if (prepared_large[3].p)
+        CHECK(malloc_usable_size(prepared_large[3].p) >= LARGE);
+}
+
+static const struct figure {
+    const char *name;
+    void (*ask)(void);
+    /* Whether it writes to stderr. */
+    int speaks;
+} FIGURE[] = {
+    {"mallinfo", figure_mallinfo, 0},  {"mallinfo2", figure_mallinfo2, 0}, {"malloc_stats", figure_stats, 1},
+    {"malloc_info", figure_info, 1},   {"malloc_trim", figure_trim, 0},    {"malloc_usable_size", figure_usable, 0},
+};
+
+/* The child goes on with the operation, then the parent. */
+static void act_fork(void) {
+    pid_t pid = fork();
+    if (pid == 0)
+        alarm(10);
+    else
+        wait_for(pid);
+}
+
 static void act(void) {
+    if (deed == FIGURES)
+        return figure->ask();
+    if (deed == FORK)
+        return act_fork();
     keep(malloc(SMALL), SMALL);
     if (prepared[PREPARED - 1].p)
         drop(&prepared[PREPARED - 1]);
@@ -341,9 +396,12 @@ static void classify(pid_t pid, int out) {
     text[length] = 0;
     int status;
     CHECK(waitpid(pid, &status, 0) == pid);
-    if (status == 0 && length == 0) {
+    int may_speak = deed == FIGURES && figure->speaks;
+    /* Figures are not to be had while they change, also not in the middle of what else is served; a fork is. */
+    int may_refuse = deed == FIGURES || (deed != FORK && !operation->warm);
+    if (status == 0 && (length == 0 || may_speak)) {
         served++;
-    } else if (!operation->warm && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && is_the_line(text)) {
+    } else if (may_refuse && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && is_the_line(text)) {
         refused++;
     } else {
         say(2, "%s, instruction %ld: status %#x%s: %s", operation->name, instructions, status,
@@ -361,7 +419,10 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     }
     if (++instructions < next_try)
         return;
-    next_try += instructions < EACH ? 1 : 1 + instructions / 60 + instructions % 3;
+    if (deed == FIGURES)
+        next_try += 1 + instructions / 40 + instructions % 5;
+    else
+        next_try += instructions < EACH ? 1 : 1 + instructions / 60 + instructions % 3;
     int error = errno, out[2];
     CHECK(pipe(out) == 0);
     /* No hook of the allocator's may run here. */
@@ -406,13 +467,28 @@ static void step(const struct operation *op) {
     _exit(0);
 }
 
-/* Arguments: the handler's deed, then operations; all of them when none is named, but nobody may jump out of fork. */
+static void set_deed(const char *name) {
+    static const char *const names[] = {[LIGHT] = "light", [HEAVY] = "heavy", [JUMP] = "jump", [FORK] = "fork"};
+    for (size_t i = 0; i < LENGTH(names); i++) {
+        if (names[i] && strcmp(names[i], name) == 0) {
+            deed = i;
+            return;
+        }
+    }
+    deed = FIGURES;
+    for (size_t i = 0; i < LENGTH(FIGURE); i++)
+        if (strcmp(FIGURE[i].name, name) == 0)
+            figure = &FIGURE[i];
+    CHECK(figure != NULL);
+}
+
+/* Arguments: the handler's deed, then operations; all of them when none is named, but nobody may jump out of fork, and the C
+   library's own locks do not let a handler fork anywhere in it. */
 int main(int argc, char **argv) {
     CHECK(argc >= 2);
-    deed = strcmp(argv[1], "light") == 0 ? LIGHT : strcmp(argv[1], "heavy") == 0 ? HEAVY : JUMP;
-    CHECK(deed != JUMP || strcmp(argv[1], "jump") == 0);
+    set_deed(argv[1]);
     for (size_t i = 0; i < LENGTH(OPERATIONS); i++) {
-        int wanted = argc == 2 && (deed != JUMP || OPERATIONS[i].run != op_fork);
+        int wanted = argc == 2 && ((deed != JUMP && deed != FORK) || OPERATIONS[i].run != op_fork);
         for (int k = 2; k < argc; k++)
             wanted |= strcmp(argv[k], OPERATIONS[i].name) == 0;
         if (wanted)
