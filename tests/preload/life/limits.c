@@ -54,6 +54,41 @@ static void mode_exhaust(void) {
     CHECK(realloc(NULL, SIZE_MAX / 2) == NULL && errno == ENOMEM);
 }
 
+/* Bytes of addresses that the program's files and its stack take. */
+static size_t taken_by_files(void) {
+    static char maps[32 * KIB];
+    size_t length = 0, bytes = 0;
+    ssize_t got;
+    int fd = open("/proc/self/maps", O_RDONLY);
+    CHECK(fd >= 0);
+    while ((got = read(fd, maps + length, sizeof maps - 1 - length)) > 0)
+        length += got;
+    close(fd);
+    CHECK(length < sizeof maps - 1);
+    for (char *line = maps, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = 0;
+        char *to;
+        size_t from = strtoul(line, &to, 16);
+        if (strchr(line, '/') || strstr(line, "[stack]"))
+            bytes += strtoul(to + 1, NULL, 16) - from;
+    }
+    return bytes;
+}
+
+/* Of the addresses that a limit leaves, 40 % can be had in small objects, again and again. */
+static void mode_part(void) {
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY);
+    size_t left = limit.rlim_cur - taken_by_files();
+    for (int round = 0; round < 3; round++) {
+        size_t had = exhaust(64);
+        if (had < left / 10 * 4)
+            say(2, "round %d: only %zu KiB of %zu KiB", round, had / KIB, left / KIB);
+        CHECK(had >= left / 10 * 4);
+        work(round, 1000);
+    }
+}
+
 /* Many threads, each with a small stack, under whatever limit there is. */
 static void mode_threads(void) {
     pthread_attr_t attr;
@@ -204,7 +239,7 @@ static void mode_huge_pages(void) {
 
 int main(int argc, char **argv) {
     static const struct mode modes[] = {
-        {"exhaust", mode_exhaust},       {"threads", mode_threads}, {"smallest_stack", mode_smallest_stack},
+        {"exhaust", mode_exhaust}, {"part", mode_part},       {"threads", mode_threads}, {"smallest_stack", mode_smallest_stack},
         {"no_threads", mode_no_threads}, {"charged", mode_charged}, {"huge_pages", mode_huge_pages},
     };
     return run_mode(modes, LENGTH(modes), argc, argv);

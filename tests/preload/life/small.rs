@@ -4,6 +4,8 @@
 //! processes of the machine. The first is held against what it charges, private memory that can be written; of the second a
 //! process can have "never", and "always" by advice for each of its mappings.
 
+use std::process::Command;
+
 use super::odd::{Public, is_root};
 use crate::library::{Program, Run, Way, shared};
 
@@ -21,6 +23,40 @@ fn little_address_space() {
             program.run().arg("exhaust").env("LEAST", least).limit(libc::RLIMIT_AS, kib * 1024).passes();
         }
         program.run().arg("threads").limit(libc::RLIMIT_AS, 200_000 * 1024).passes();
+    }
+}
+
+/// `ulimit -v`, in KiB.
+const SMALL_SPACES: [u64; 4] = [40_000, 60_000, 100_000, 200_000];
+
+#[test]
+fn much_of_little_address_space_is_the_programs() {
+    for way in [Way::Preload, Way::Shared, Way::Archive, Way::Static] {
+        let program = limits(way);
+        for kib in SMALL_SPACES {
+            program.run().arg("part").limit(libc::RLIMIT_AS, kib * 1024).passes();
+        }
+    }
+}
+
+#[test]
+fn real_programs_start_in_little_address_space() {
+    let programs = [
+        &["cat", "/proc/self/maps"][..],
+        &["ls", "-l", "/"],
+        &["sort", "/proc/self/status"],
+        &["perl", "-e", "1"],
+    ];
+    for kib in SMALL_SPACES {
+        for words in programs {
+            if words[0] == "perl" && Command::new("perl").arg("-v").output().is_err() {
+                eprintln!("no perl: it is not tried");
+                continue;
+            }
+            let run = Run::new(words[0], Way::Preload).limit(libc::RLIMIT_AS, kib * 1024);
+            let said = words[1..].iter().fold(run, Run::arg).passes();
+            assert!(words[0] != "cat" || said.contains("libgort.so"), "not preloaded: {said}");
+        }
     }
 }
 
