@@ -19,6 +19,21 @@ fn constructors_and_destructors_allocate() {
     passes_in(&[Way::Static, Way::StaticPie], "life/early.c", &["-DPREINIT", "-DALONE"]);
 }
 
+/// An IFUNC resolver allocates before the process has an environment: what that says holds from then on.
+#[test]
+fn the_environment_comes_late() {
+    for flags in [&["-DPREINIT", "-DRESOLVER"][..], &["-DPREINIT", "-DRESOLVER", "-Wl,-z,now"]] {
+        let program = Program::compile("life/early.c", flags, Way::Preload);
+        let outcome = program.run().env("GORT_STATS", "1").env("GOMEMLIMIT", "77MiB").output();
+        assert!(outcome.status.success(), "{}", outcome.describe());
+        assert!(outcome.stderr.contains("77.0 MiB"), "no report with the limit: {}", outcome.describe());
+        let outcome = program.run().env("GOMEMLIMIT", "nonsense").output();
+        assert!(outcome.status.success(), "{}", outcome.describe());
+        let lines: Vec<_> = outcome.stderr.lines().collect();
+        assert!(lines.len() == 1 && lines[0].contains("GOMEMLIMIT"), "{}", outcome.describe());
+    }
+}
+
 #[test]
 fn audit_libraries_allocate() {
     let plugin = Program::compile("life/plugin.c", SHARED_OBJECT, Way::Libc);
