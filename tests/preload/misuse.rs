@@ -12,11 +12,12 @@ const NONE: &str = "no live object starts there";
 /// No block of any heap.
 const FOREIGN: [&str; 7] = ["stack", "data", "map", "code", "low", "high", "not_canonical"];
 /// In a block, but not at its start.
-const INSIDE: [&str; 11] = [
+const INSIDE: [&str; 12] = [
     "small_1",
     "small_8",
     "small_16",
     "small_last",
+    "small_tail",
     "medium_16",
     "medium_page",
     "large_1",

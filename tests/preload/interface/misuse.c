@@ -152,6 +152,12 @@ static void *large_last(void) { return inside(LARGE, LARGE - 1); }
 static void *huge_16(void) { return inside(HUGE_SIZE, 16); }
 static void *huge_page(void) { return inside(HUGE_SIZE, 4096); }
 static void *huge_mid(void) { return inside(HUGE_SIZE, HUGE_SIZE / 2); }
+/* A span of 8 KiB holds 170 objects of 48 bytes; the rest of it is too short for another. */
+static void *small_tail(void)
+{
+    char *p = inside(SMALL, 0);
+    return p - (uintptr_t)p % 8192 + 170 * SMALL;
+}
 static void *small_free(void) { return freed(SMALL); }
 static void *medium_free(void) { return freed(MEDIUM); }
 static void *large_free(void) { return freed(LARGE); }
@@ -173,7 +179,7 @@ static const struct {
     void *(*pointer)(void);
 } POINTERS[] = {
     NAMED(alive), NAMED(stack), NAMED(data), NAMED(map), NAMED(code), NAMED(low), NAMED(high), NAMED(not_canonical),
-    NAMED(small_1), NAMED(small_8), NAMED(small_16), NAMED(small_last), NAMED(medium_16), NAMED(medium_page), NAMED(large_1),
+    NAMED(small_1), NAMED(small_8), NAMED(small_16), NAMED(small_last), NAMED(small_tail), NAMED(medium_16), NAMED(medium_page), NAMED(large_1),
     NAMED(large_16), NAMED(large_page), NAMED(large_pages), NAMED(large_last), NAMED(huge_16), NAMED(huge_page),
     NAMED(huge_mid), NAMED(small_free), NAMED(medium_free), NAMED(large_free), NAMED(huge_free), NAMED(small_free_before),
     NAMED(medium_free_before), NAMED(large_free_before), NAMED(small_free_below), NAMED(large_free_below),
