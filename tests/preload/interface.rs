@@ -5,7 +5,7 @@
 
 use std::env;
 
-use crate::library::{Outcome, Program, Way, include, passes_in};
+use crate::library::{Outcome, Program, Way, include, passes_in, shared};
 use crate::xml;
 
 /// Limit of addresses for programs that exhaust memory.
@@ -69,6 +69,18 @@ fn exhausted_memory_is_enomem() {
 }
 
 #[test]
+fn more_than_the_machine_has_is_enomem() {
+    let file = "/proc/sys/vm/overcommit_memory";
+    if std::fs::read_to_string(file).is_ok_and(|s| s.trim() == "1") {
+        eprintln!(
+            "{file} is 1: the kernel grants everything, so requests beyond the machine's memory are not tried"
+        );
+        return;
+    }
+    passes_in(ALL, "interface/beyond.c", &[]);
+}
+
+#[test]
 fn exhausted_memory_is_bad_alloc() {
     for &way in ALL {
         Program::compile("interface/exhausted.cpp", &[], way)
@@ -76,6 +88,22 @@ fn exhausted_memory_is_bad_alloc() {
             .limit(libc::RLIMIT_AS, ADDRESSES)
             .passes();
     }
+}
+
+/// Another allocator's library behind gort has nothing to say, also not in the forms of `new` that are made of C++.
+#[test]
+fn nothrow_new_beside_another_allocator() {
+    let foreign = Program::compile("interface/foreign.cpp", &["-fPIC", "-shared"], Way::Libc);
+    let path = foreign.path();
+    let linked = ["-Wl,--no-as-needed", path.to_str().expect("the path is text")];
+    let both = format!("{}:{}", shared().display(), path.display());
+    for flags in [&[][..], &linked] {
+        let program = Program::compile("interface/nothrow.cpp", flags, Way::Preload);
+        program.run().arg("gort").env("LD_PRELOAD", &both).passes();
+        // It would be heard.
+        program.run().arg("foreign").env("LD_PRELOAD", &path).passes();
+    }
+    Program::compile("interface/nothrow.cpp", &linked, Way::Preload).run().arg("gort").passes();
 }
 
 /// A library that is loaded late, into a program that has nothing of C++: `std::bad_alloc` is the one of its libstdc++.
