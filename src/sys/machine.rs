@@ -71,7 +71,8 @@ pub(crate) fn read_file<'a>(path: &CStr, buf: &'a mut [u8]) -> Option<&'a [u8]> 
     })
 }
 
-/// Calls `f` with each line of a file, without its newline, as far as it can be read. Lines that do not fit into `buf` are left out.
+/// Calls `f` with each line of a file, without its newline, as far as it can be read. Lines that do not fit into `buf` with it, and
+/// what follows the last newline, are left out.
 pub(crate) fn each_line(path: &CStr, buf: &mut [u8], mut f: impl FnMut(&[u8])) {
     errno::preserve(|| {
         // SAFETY: path is NUL-terminated.
@@ -106,4 +107,23 @@ pub(crate) fn each_line(path: &CStr, buf: &mut [u8], mut f: impl FnMut(&[u8])) {
         // SAFETY: fd is ours and open.
         unsafe { libc::close(fd) };
     });
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::{ffi::CString, format, fs, process, string::String, vec::Vec};
+
+    #[test]
+    fn lines_come_whole_or_not_at_all() {
+        let name = std::env::temp_dir().join(format!("gort-lines-{}", process::id()));
+        let path = CString::new(name.to_str().unwrap()).unwrap();
+        fs::write(&name, "one\n\nlonger than the buffer: one\nthree\n1234567\n12345678\nlast").unwrap();
+        let mut lines = Vec::new();
+        each_line(&path, &mut [0; 8], |line| lines.push(String::from_utf8(line.to_vec()).unwrap()));
+        fs::remove_file(&name).unwrap();
+        assert_eq!(lines, ["one", "", "three", "1234567"]);
+        each_line(&path, &mut [0; 8], |_| panic!("it is not there"));
+    }
 }

@@ -21,6 +21,9 @@ use crate::failure::{Failure, bad_input};
 /// the processes that it starts run on gort too. The library is looked for beside this command, in ../lib and ../lib/gort from
 /// there, and in the build tree.
 ///
+/// A Rust program with gort as its global allocator has two heaps, its own and the library's behind malloc, and each reports; as
+/// JSON the second goes to FILE.malloc.
+///
 /// A report comes from each process that exits by exit() or returns from main. One that ends by a signal or by _exit() (dash
 /// does, and Go programs) writes none.
 #[derive(clap::Args)]
