@@ -93,8 +93,12 @@ fn each_defect_is_found() {
     let dir = Scratch::new();
     for (without, case) in DEFECTS {
         let (library, program) = (naive(&dir, without), compile(case.0));
-        let run = run(&program, &library, case).seconds(10);
-        let found = catch_unwind(AssertUnwindSafe(|| run.passes())).is_err();
+        let fails = || {
+            let run = run(&program, &library, case).seconds(10);
+            catch_unwind(AssertUnwindSafe(|| run.passes())).is_err()
+        };
+        // Some show when threads meet, which on a busy machine they may not at once.
+        let found = (0..5).any(|_| fails());
         assert!(found, "{without} is not found by {case:?}");
     }
 }
