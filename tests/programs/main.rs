@@ -4,10 +4,10 @@
 //! with gort's library preloaded, in turns, so that whatever slows the machine slows both. What it prints must be the same
 //! every time. Time and memory are printed and never judged.
 //!
-//! A script is called as `NAME version`, then as `NAME prepare`, which makes the inputs in `$SHARED`, then as `NAME run` for
-//! each run, in an empty work directory. `$UNDER` is what it puts before the program under test: nothing, or gort. Into the
-//! directory `$METRICS` it may write `seconds`, `cpu_seconds` and `peak_kib`; what it does not write is measured for all of the
-//! run, and the peak is the largest process's.
+//! A script is called as `NAME version`, then as `NAME prepare`, which makes the inputs in `$SHARED` and prints `note: ...` for
+//! what a reader of the table must know, then as `NAME run` for each run, in an empty work directory. `$UNDER` is what it puts
+//! before the program under test: nothing, or gort. Into the directory `$METRICS` it may write `seconds`, `cpu_seconds` and
+//! `peak_kib`; what it does not write is measured for all of the run, and the peak is the largest process's.
 //!
 //! Without `GORT_PROGRAMS=1`, as in a plain `cargo test`, no program runs: only the runner itself is tried, on scripts that each
 //! do one thing wrong.

@@ -78,6 +78,14 @@ impl Progress {
         }
     }
 
+    /// Something to know of this program.
+    pub(crate) fn note(&self, text: &str) {
+        if self.told {
+            let clear = if self.terminal { "\r\x1b[2K" } else { "" };
+            eprintln!("{clear}{} {text}", self.head());
+        }
+    }
+
     /// What became of it.
     pub(crate) fn finished(&mut self, outcome: &Outcome) {
         let clear = if self.terminal { "\r\x1b[2K" } else { "" };

@@ -69,7 +69,9 @@ fn measure(
 ) -> Result<(), String> {
     progress.step("inputs", None);
     outcome.version = scenario.version(place)?;
-    scenario.prepare(place)?;
+    for note in scenario.prepare(place)? {
+        progress.note(&note);
+    }
 
     let mut rounds = asked.unwrap_or(ROUNDS);
     let mut expected: Option<Vec<u8>> = None;
@@ -82,7 +84,12 @@ fn measure(
             let left = (rounds - round) * 2 + 2 - turn as u32;
             let who = if with { prefix.name() } else { "glibc" };
             progress.step(&format!("round {round} of {rounds}, {who}"), Some(left));
-            let run = scenario.run(place, with.then_some(prefix));
+            let mut run = scenario.run(place, with.then_some(prefix));
+            if let (false, Err(why)) = (with || process::interrupted(), &run) {
+                // Not gort's failure: a program may have bad days of its own.
+                progress.note(&format!("round {round}, {who}, {why}: once more"));
+                run = scenario.run(place, None);
+            }
             let run = run.map_err(|e| format!("round {round}, {who}, {e}"))?;
             match &expected {
                 Some(expected) => {

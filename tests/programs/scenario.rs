@@ -73,9 +73,11 @@ impl Scenario {
         Ok(String::from_utf8_lossy(&run.stdout).lines().next().unwrap_or_default().trim().to_owned())
     }
 
-    /// Makes the inputs.
-    pub(crate) fn prepare(&self, place: &Place) -> Result<(), String> {
-        self.call("prepare", place, None, place.limits.prepare).map(drop)
+    /// Makes the inputs, and gives back what a reader of the table must know of them.
+    pub(crate) fn prepare(&self, place: &Place) -> Result<Vec<String>, String> {
+        let run = self.call("prepare", place, None, place.limits.prepare)?;
+        let said = String::from_utf8_lossy(&run.stdout);
+        Ok(said.lines().filter_map(|line| line.strip_prefix("note: ")).map(str::to_owned).collect())
     }
 
     /// One timed run.

@@ -11,7 +11,7 @@ use super::rounds::{self, Outcome};
 use super::scenario::{Limits, Place, Scenario};
 
 /// A script's name, what it does when it runs, and what its failure must say, if it must fail.
-const SCRIPTS: [(&str, &str, Option<&str>); 13] = [
+const SCRIPTS: [(&str, &str, Option<&str>); 15] = [
     ("good", "echo same; echo 2.5 > $METRICS/seconds; echo 1000 > $METRICS/peak_kib", None),
     ("inputs", "cat $SHARED/input; test ! -e left && touch left", None),
     ("carried", "echo same; test -z \"$UNDER\" || $UNDER grep -q $LIBRARY /proc/self/maps", None),
@@ -27,6 +27,12 @@ const SCRIPTS: [(&str, &str, Option<&str>); 13] = [
         "fails",
         "echo same; echo because >&2; exit 3",
         Some("round 1, glibc, run: exit status: 3\n    because"),
+    ),
+    ("stumbles", "echo same; test -n \"$UNDER\" -o -e $SHARED/up || { touch $SHARED/up; exit 1; }", None),
+    (
+        "stumbles-with",
+        "echo same; test -z \"$UNDER\" -o -e $SHARED/up || { touch $SHARED/up; exit 1; }",
+        Some("round 1, libm, run: exit status: 1"),
     ),
     ("crashes", "echo same; test -z \"$UNDER\" || kill -SEGV $$", Some("round 1, libm, run: signal: 11")),
     ("hangs", "sleep 1000", Some("round 1, glibc, run: took more than 4 s")),
