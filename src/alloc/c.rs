@@ -14,7 +14,7 @@ use core::ptr;
 
 use super::init::ready;
 use super::stats::MemStats;
-use super::{large, report};
+use super::{large, report, sizes};
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
 use crate::mcache::{self, Entered, refuse_if_marked};
@@ -124,7 +124,13 @@ pub fn try_aligned_alloc(align: usize, size: usize) -> Result<*mut u8, i32> {
         return Err(EINVAL);
     }
     let p = layout(size, align).map_or(ptr::null_mut(), |layout| allocate(layout, false));
-    if p.is_null() { Err(ENOMEM) } else { Ok(p) }
+    if p.is_null() {
+        return Err(ENOMEM);
+    }
+    if sizes::is_on() {
+        sizes::corrected(p, size, align);
+    }
+    Ok(p)
 }
 
 /// The class of the small object that starts at `p`.
@@ -231,7 +237,12 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     let old = object.bytes().0;
     match object {
         // What shrinks by less than half stays.
-        Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => return p,
+        Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => {
+            if sizes::is_on() {
+                sizes::corrected(p, size, C_ALIGN);
+            }
+            return p;
+        }
         Found::WholePages(_) if class_of(new).is_none() => {
             if let Some(resized) = large::resize(p, new, true) {
                 return resized;

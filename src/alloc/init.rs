@@ -5,7 +5,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-use super::{options, report};
+use super::{options, report, sizes};
 use crate::heap::{self, Heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
@@ -51,6 +51,10 @@ pub(super) fn load() {
     hook();
     if let Some(heap) = heap::heap() {
         configure(heap);
+        if sizes::is_on() {
+            // This thread got an mcache before anybody knew.
+            mcache::detach(&Entered::new("start"), heap);
+        }
     }
 }
 
@@ -75,6 +79,10 @@ pub(super) fn mine(entered: &Entered, heap: &Heap) -> Option<&'static MCache> {
 
 #[cold]
 fn attach(entered: &Entered, heap: &Heap) -> Option<&'static MCache> {
+    if sizes::is_on() {
+        // The slow paths record, so all paths are to be slow.
+        return None;
+    }
     let mcache = mcache::attach(entered, heap)?;
     // The C library may allocate for this; the thread is attached already.
     entered.outside(|| sys::thread::arm_exit(ptr::from_ref(mcache).cast()));
@@ -120,6 +128,7 @@ unsafe extern "C" fn before_fork() {
     if let Some(heap) = heap {
         heap.lock_for_fork();
     }
+    sizes::lock_for_fork();
 }
 
 fn unlock_after_fork(in_child: bool) {
@@ -130,6 +139,8 @@ fn unlock_after_fork(in_child: bool) {
         return NESTED.store(rest, Relaxed);
     }
     FORKER.store(0, Relaxed);
+    // SAFETY: `before_fork` took it in this thread.
+    unsafe { sizes::unlock_after_fork(in_child) };
     // SAFETY: `before_fork` stored it, and mcaches live for ever.
     let mcache = unsafe { FORKING.load(Relaxed).as_ref() };
     if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {

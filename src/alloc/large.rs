@@ -5,6 +5,7 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
+use super::sizes;
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::heap::{Heap, Object, State, heap};
 use crate::mcache::{Entered, MCache};
@@ -14,7 +15,10 @@ use crate::throw::throw;
 fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
     match mcache {
         Some(mcache) => mcache.count_large(allocated, freed),
-        None => MCache::count_large_shared(allocated, freed),
+        None => {
+            sizes::whole_pages(allocated.map(|(given, _)| given), freed);
+            MCache::count_large_shared(allocated, freed);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod init;
 mod large;
 mod options;
 mod report;
+mod sizes;
 mod stats;
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -184,7 +185,11 @@ extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
             Some(p) => p,
             None => mcache.alloc_slow(class, heap),
         },
-        None => MCache::alloc_shared(class, heap),
+        None => {
+            let p = MCache::alloc_shared(class, heap);
+            sizes::allocated(heap, p, size, class);
+            p
+        }
     }
 }
 
@@ -201,7 +206,10 @@ extern "C" fn flush(p: *mut u8, class: Class) {
             throw!("free: object is already free"; addr = p, class = class.size().0);
         }
         Some(mcache) => mcache.free_slow(class, heap, p),
-        None => MCache::free_shared(class, heap, p),
+        None => {
+            sizes::freed(heap, p, class);
+            MCache::free_shared(class, heap, p);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Options from the environment, read once without allocating: `GOMEMLIMIT` and `GODEBUG`, which answer to Go's readGOMEMLIMIT and
-//! parsedebugvars, and `GORT_STATS`, `GORT_STATS_JSON` and `GORT_STATS_PID` for the report at exit.
+//! parsedebugvars, and `GORT_STATS`, `GORT_STATS_JSON`, `GORT_SIZES` and `GORT_STATS_PID` for what is written at exit.
 //!
 //! A value that does not parse is one line on stderr, and the default holds. A process with raised privileges ignores the
 //! environment.
@@ -8,7 +8,7 @@ use core::fmt::Write;
 use core::str;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::{init, report};
+use super::{init, report, sizes};
 use crate::heap::Heap;
 use crate::sys::{self, Path};
 use crate::throw::warn;
@@ -57,6 +57,7 @@ pub(super) fn apply(heap: &Heap) {
         list.split(|&b| b == b',').filter(|item| !item.is_empty()).for_each(|item| apply_debug(heap, item));
     }
     apply_report();
+    apply_sizes(heap);
 }
 
 /// What the process is to write when it exits.
@@ -76,6 +77,16 @@ fn apply_report() {
         && report::set_json(file).is_err()
     {
         bad("GORT_STATS_JSON", file, "the path of a file, up to 4095 bytes from the root on");
+    }
+}
+
+/// Whether the sizes that the program asks for are to be recorded.
+fn apply_sizes(heap: &Heap) {
+    let Some(file) = sys::env(c"GORT_SIZES").filter(|file| !file.is_empty()) else { return };
+    if report::set_sizes(file).is_err() {
+        bad("GORT_SIZES", file, "the path of a file, up to 4095 bytes from the root on");
+    } else if !sizes::start(heap) {
+        warn(format_args!("GORT_SIZES: no memory to record sizes in"));
     }
 }
 

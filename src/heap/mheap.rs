@@ -149,6 +149,11 @@ impl Heap {
         p.addr().wrapping_sub(self.base) < self.reserved.0
     }
 
+    /// The first address of the reservation, and its length.
+    pub(crate) fn reservation(&self) -> (usize, Bytes) {
+        (self.base, self.reserved)
+    }
+
     fn page_of(&self, addr: usize) -> PageIdx {
         PageIdx((addr - self.base) / PAGE_SIZE)
     }

@@ -2,7 +2,7 @@
 //! lockrank.go.
 //!
 //! ```text
-//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> META
+//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> META; SIZES alone
 //! ```
 
 /// The list of mcaches, live and idle.
@@ -17,3 +17,5 @@ pub(crate) const HUGE: u8 = 4;
 pub(crate) const HEAP: u8 = 5;
 /// The metadata arena.
 pub(crate) const META: u8 = 6;
+/// The recording of requested sizes: taken with no other lock held, but for a fork.
+pub(crate) const SIZES: u8 = 7;

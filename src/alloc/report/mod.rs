@@ -5,7 +5,9 @@
 //! figures and the buffer are static; for the others, which may be many at a time, they take less than 5 KiB.
 
 mod at_exit;
+mod file;
 mod json;
+mod sizes_text;
 mod text;
 mod units;
 mod xml;
@@ -14,7 +16,9 @@ use core::fmt;
 
 use super::stats::{self, MemStats};
 use crate::sys::{self, Output};
-pub(super) use at_exit::{arm, arm_last, close_in_child, is_asked_for, set_json, set_owner, set_text};
+pub(super) use at_exit::{
+    arm, arm_last, close_in_child, is_asked_for, set_json, set_owner, set_sizes, set_text,
+};
 
 /// What is reported.
 struct Report {
