@@ -1,4 +1,5 @@
-//! The `gort` command: Go's B/op benchmark on gort's own allocator, Go's size-class table, and any program on gort's heap.
+//! The `gort` command: Go's B/op benchmark on gort's own allocator, gort beside other allocators, Go's
+//! size-class table, and any program on gort's heap.
 //!
 //! The process runs on [`gort::GoAlloc`], so whatever a command measures is the allocator that a user gets.
 //!
@@ -6,7 +7,9 @@
 //! becomes the program, whose exit code it is then; 126 and 127 when there is none to become.
 
 mod bop;
+mod compare;
 mod failure;
+mod machine;
 mod one_line;
 mod run;
 mod size_classes;
@@ -31,6 +34,7 @@ Examples:
   gort bop                     the talk's benchmark: bytes and allocations per operation
   gort bop --sweep             every size class and page edge up to 64 MiB, against the table
   gort run --stats git log     any program on gort's heap, and what its heap was like
+  gort compare --quick         gort beside the other allocators, in time and memory
   gort size-classes            Go's size-class table
   gort size-classes --check    is the table that was compiled in the one the generator makes?
 
@@ -40,6 +44,7 @@ Environment, as in Go:
 #[derive(Subcommand)]
 enum Command {
     Bop(bop::Args),
+    Compare(compare::Args),
     Run(run::Args),
     SizeClasses(size_classes::Args),
 }
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Bop(args) => bop::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Run(args) => run::run(args),
         Command::SizeClasses(args) => size_classes::run(&args),
     };

@@ -3,7 +3,6 @@
 mod against_go;
 mod benchtime;
 mod harness;
-mod machine;
 mod report;
 mod slices;
 mod sweep;

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::harness::Run;
-use super::machine;
+use crate::machine;
 
 /// The benchmark's name, with the length in elements and, as Go has it, the number of processors if there are several.
 pub(super) const NAME: &str = "BenchmarkMakeSlice";

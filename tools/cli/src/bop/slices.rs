@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use super::benchtime::Benchtime;
 use super::harness::{self, Run};
-use super::machine;
 use crate::failure::{Failure, bad_input};
+use crate::machine;
 
 const ELEMENT: usize = size_of::<i64>();
 /// No allocation may have more bytes than `isize::MAX`.

@@ -1,6 +1,15 @@
-//! `gort size-classes`: the table in Go's form, as Rust source, or compared with the one that was compiled in.
+//! `gort size-classes`: the table in Go's form, as Rust source, or compared with the one that was compiled in; and a table for a
+//! program of the user's own.
+
+mod fit;
+mod from;
+mod histogram;
+mod shown;
+mod svg;
+mod waste;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use gort_size_classes::{Params, Table};
 
@@ -8,16 +17,41 @@ use crate::failure::{Failure, bad_input, failed};
 
 /// Print the size-class table, in the form of the comment that heads Go's own
 ///
-/// Without options that is Go's table. The options give tables for other pages and workloads.
+/// Without options that is Go's table. The options give tables for other pages.
+///
+/// With --from it is a table for a program's own sizes: FILE says how many objects of which sizes the program had, as `gort run --sizes
+/// FILE` writes it. The table has at most as many classes as Go's and, of all such tables, the least waste on these objects. Every
+/// alignment up to a cache line is still served by the class of the padded size. Shown is what both tables waste. A line of FILE is a size
+/// in bytes, how many objects were allocated, and perhaps how many lived at the heap's peak, and their alignment; # begins a comment.
+///
+/// To build gort with the table, name it by its absolute path: GORT_SIZE_CLASSES=$PWD/table.rs cargo build --release.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Args {
     /// Make the table anew and compare it with the one compiled into gort; exit code 1 if they differ
-    #[arg(long, conflicts_with = "rust")]
+    #[arg(long, conflicts_with_all = ["rust", "from"])]
     check: bool,
     /// Print the table as Rust source: what is committed as size_classes/src/table.rs
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     rust: bool,
+    /// Make the table that wastes least on the objects in FILE; several files are added up
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    from: Vec<PathBuf>,
+    /// With --from: write the table to FILE as Rust source, as gort is built with it
+    #[arg(long, short, value_name = "FILE", requires = "from")]
+    output: Option<PathBuf>,
+    /// With --from: draw the waste of both tables as SVG into FILE
+    #[arg(long, value_name = "FILE", requires = "from")]
+    svg: Option<PathBuf>,
+    /// With --from: the most classes that the table may have
+    #[arg(long, value_name = "N", requires = "from", default_value_t = from::GO_CLASSES, value_parser = from::classes)]
+    classes: usize,
+    /// With --from: the most that rounding may add to any request above 128 bytes, in percent of its class, asked for or not
+    #[arg(long, value_name = "PERCENT", requires = "from", default_value_t = 25, value_parser = from::worst)]
+    worst: u32,
+    /// With --from: whether an object counts that lived at the heap's peak, or each that was allocated
+    #[arg(long, value_name = "WHICH", requires = "from", value_enum, default_value_t = from::Count::Live)]
+    count: from::Count,
     /// Bytes of a page
     #[arg(long, value_name = "BYTES", default_value_t = Params::GO.page_size, value_parser = number)]
     page_size: u32,
@@ -49,7 +83,8 @@ Examples:
   gort size-classes
   gort size-classes --check
   gort size-classes --page-size 4096 --max-small-size 65536
-  gort size-classes --small-size-div 16 --rust > table.rs";
+  gort size-classes --small-size-div 16 --rust > table.rs
+  gort run --sizes redis.sizes -- redis-server; gort size-classes --from redis.sizes -o table.rs";
 
 fn number(s: &str) -> Result<u32, String> {
     s.parse().map_err(|_| format!("not a whole number from 0 to {}", u32::MAX))
@@ -67,6 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         step_divisor: args.step_divisor,
         max_step: args.max_step,
     };
+    if !args.from.is_empty() {
+        return from::run(args);
+    }
     let table = Table::generate(&params).map_err(|e| bad_input(as_options(&e.to_string())))?;
     let mut text = String::new();
     if args.check {

@@ -1,13 +1,13 @@
-//! What a benchmark's header says about the machine, in Go's words.
+//! What the head of a benchmark says about the machine; operating system and architecture in Go's words.
 
 use std::fs;
 use std::thread;
 
 /// Operating system, as Go calls it.
-pub(super) const OS: &str = std::env::consts::OS;
+pub(crate) const OS: &str = std::env::consts::OS;
 
 /// Architecture, as Go calls it.
-pub(super) fn arch() -> &'static str {
+pub(crate) fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -17,20 +17,41 @@ pub(super) fn arch() -> &'static str {
 }
 
 /// Processors that this process may use: Go's default for GOMAXPROCS.
-pub(super) fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 /// The processor's name.
-pub(super) fn cpu() -> Option<String> {
+pub(crate) fn cpu() -> Option<String> {
     field(&fs::read_to_string("/proc/cpuinfo").ok()?, "model name").map(str::to_owned)
 }
 
 /// Bytes of memory that the machine has.
-pub(super) fn physical_memory() -> Option<usize> {
+pub(crate) fn physical_memory() -> Option<usize> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let kib: usize = field(&meminfo, "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// The kernel's release.
+pub(crate) fn kernel() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.trim().to_owned())
+}
+
+/// When memory that is not asked for it comes in huge pages: always, madvise or never.
+pub(crate) fn huge_pages() -> Option<String> {
+    let setting = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
+    Some(chosen(&setting)?.to_owned())
+}
+
+/// How many threads ran or wanted to, on average over the last minute.
+pub(crate) fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// `b` of `a [b] c`.
+fn chosen(setting: &str) -> Option<&str> {
+    Some(setting.split_once('[')?.1.split_once(']')?.0)
 }
 
 /// The value of the first line `name : value`.
@@ -49,6 +70,12 @@ mod tests {
         assert_eq!(field(file, "model name"), Some("A: B"));
         assert_eq!(field(file, "MemTotal"), Some("16 kB"));
         assert_eq!(field(file, "model"), None);
+    }
+
+    #[test]
+    fn finds_what_is_chosen() {
+        assert_eq!(chosen("always [madvise] never\n"), Some("madvise"));
+        assert_eq!(chosen("always"), None);
     }
 
     #[test]

@@ -1,0 +1,229 @@
+//! Time and memory side by side: a line for each workload, a dot for each allocator, at its ratio to the best of the row.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::marks::{self, Area, BAND, Drawn, FAINT, GRID, INK, Mark};
+use crate::compare::judged::{Judged, Measure};
+use crate::compare::results::{Kind, Results};
+use crate::compare::statistics::geometric_mean;
+use crate::compare::tables::ratio;
+
+const WIDTH: i32 = 1000;
+const ROW: i32 = 24;
+/// Where the labels end and the panels begin and end.
+const LABELS: i32 = 178;
+const PANELS: [(i32, i32); 2] = [(194, 574), (604, 984)];
+/// Who is farther behind stands at the edge, with a number.
+const FARTHEST: f64 = 8.0;
+const TICKS: [f64; 9] = [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
+
+/// What one line shows.
+enum Line<'a> {
+    Group(&'a str),
+    /// Ratios for each panel and allocator; the seeds' geometric mean.
+    Row {
+        name: &'a str,
+        panels: [Vec<Dot>; 2],
+    },
+    Means([Vec<Dot>; 2]),
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Dot {
+    At(f64),
+    /// It was not run to the end.
+    Crashed,
+    Nothing,
+}
+
+/// The chart as SVG.
+pub(in super::super) fn write(results: &Results) -> Result<String, String> {
+    let judged = [Measure::Time, Measure::Peak].map(|measure| Judged::new(results, measure));
+    let lines = lines(results, &judged);
+    let mut svg = String::new();
+    draw(&mut svg, results, &lines).map_err(|e| e.to_string())?;
+    Ok(svg)
+}
+
+fn lines<'a>(results: &'a Results, judged: &[Judged<'a>; 2]) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    let mut group = "";
+    let mut seen = Vec::new();
+    for row in &results.rows {
+        if seen.contains(&row.name.as_str()) {
+            continue;
+        }
+        seen.push(&row.name);
+        if row.group != group {
+            group = &row.group;
+            lines.push(Line::Group(group));
+        }
+        let panels = [0, 1]
+            .map(|panel| (0..results.allocators.len()).map(|a| dot(&judged[panel], &row.name, a)).collect());
+        lines.push(Line::Row { name: &row.name, panels });
+    }
+    let means = [0, 1].map(|panel: usize| {
+        judged[panel].means.iter().map(|mean| mean.ratio.map_or(Dot::Nothing, Dot::At)).collect()
+    });
+    lines.push(Line::Means(means));
+    lines
+}
+
+/// All seeds of a workload.
+fn dot(judged: &Judged, name: &str, allocator: usize) -> Dot {
+    let rows = || judged.rows.iter().filter(|row| row.row.name == name);
+    if rows().any(|row| row.row.cells[allocator].failure.is_some()) {
+        return Dot::Crashed;
+    }
+    let ratios: Vec<f64> = rows().filter_map(|row| row.ratio(allocator)).collect();
+    geometric_mean(&ratios).map_or(Dot::Nothing, Dot::At)
+}
+
+/// The end of a panel's axis.
+fn farthest(lines: &[Line], panel: usize) -> f64 {
+    let ratios = lines.iter().flat_map(|line| match line {
+        Line::Row { panels, .. } | Line::Means(panels) => panels[panel].as_slice(),
+        Line::Group(_) => &[],
+    });
+    let most =
+        ratios.filter_map(|dot| if let Dot::At(r) = dot { Some(*r) } else { None }).fold(1.0, f64::max);
+    TICKS.into_iter().find(|tick| *tick >= most.max(1.5)).unwrap_or(FARTHEST)
+}
+
+fn draw(svg: &mut String, results: &Results, lines: &[Line]) -> Drawn {
+    let names: Vec<&str> = results.allocators.iter().map(|a| a.name.as_str()).collect();
+    let marks = marks::marks(results.allocators.iter().map(|a| a.ours));
+    // The legend of many names takes a second line.
+    let head = 132;
+    let height = head + ROW * lines.len() as i32 + 44;
+    let area = SVGBackend::with_string(svg, (WIDTH as u32, height as u32)).into_drawing_area();
+    area.fill(&WHITE)?;
+    marks::bold(&area, title(results.kind), (16, 22), 22, INK, HPos::Left)?;
+    marks::text(&area, &subtitle(results), (16, 46), 15, FAINT, HPos::Left)?;
+    marks::legend(&area, &names, &marks, 74, 12, WIDTH - 12)?;
+    let bottom = head + ROW * lines.len() as i32;
+    for (panel, title) in
+        ["time, ratio to the fastest", "peak memory, ratio to the leanest"].iter().enumerate()
+    {
+        let axis = Axis { from: PANELS[panel].0, to: PANELS[panel].1, most: farthest(lines, panel) };
+        marks::bold(&area, title, (axis.from, head - 30), 17, INK, HPos::Left)?;
+        bands(&area, lines, &axis, head)?;
+        grid(&area, &axis, head, bottom)?;
+        for (number, line) in lines.iter().enumerate() {
+            let y = head + ROW * number as i32 + ROW / 2;
+            if let Line::Row { panels, .. } | Line::Means(panels) = line {
+                dots(&area, &axis, &panels[panel], &marks, &names, y)?;
+            }
+        }
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let y = head + ROW * number as i32 + ROW / 2;
+        match line {
+            Line::Group(name) => marks::bold(&area, name, (16, y + 3), 15, FAINT, HPos::Left)?,
+            Line::Row { name, .. } => marks::text(&area, name, (LABELS, y), 16, INK, HPos::Right)?,
+            Line::Means(_) => marks::bold(&area, "geometric mean", (LABELS, y), 16, INK, HPos::Right)?,
+        }
+    }
+    area.present()?;
+    Ok(())
+}
+
+fn title(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Workloads => "gort beside other allocators",
+        Kind::Preload => "gort beside other allocators, preloaded",
+        Kind::Programs => "Real programs on gort and on other allocators",
+    }
+}
+
+fn subtitle(results: &Results) -> String {
+    let (machine, settings) = (&results.machine, &results.settings);
+    let seeds = match settings.seeds.as_slice() {
+        [] => String::new(),
+        [seed] => format!(", seed {seed}"),
+        many => format!(", mean of {} seeds", many.len()),
+    };
+    let quick = if settings.quick { ", quick" } else { "" };
+    format!(
+        "median of {} rounds{seeds}{quick}; {}, {} cores, Linux {}; left is better",
+        settings.rounds, machine.processor, machine.cores, machine.kernel
+    )
+}
+
+/// A logarithmic axis that begins at 1.
+struct Axis {
+    from: i32,
+    to: i32,
+    most: f64,
+}
+
+impl Axis {
+    fn place(&self, ratio: f64) -> i32 {
+        let part = ratio.max(1.0).ln() / self.most.ln();
+        self.from + (f64::from(self.to - self.from) * part.min(1.0)).round() as i32
+    }
+}
+
+/// Every second row on grey, so that the eye finds the way from a dot to its name.
+fn bands(area: &Area, lines: &[Line], axis: &Axis, top: i32) -> Drawn {
+    for (number, line) in lines.iter().enumerate() {
+        let y = top + ROW * number as i32;
+        let color = match line {
+            Line::Row { .. } if number % 2 == 1 => BAND,
+            Line::Means(_) => GRID,
+            _ => continue,
+        };
+        area.draw(&Rectangle::new([(axis.from - 10, y), (axis.to + 10, y + ROW)], color.filled()))?;
+    }
+    Ok(())
+}
+
+fn grid(area: &Area, axis: &Axis, top: i32, bottom: i32) -> Drawn {
+    let mut labelled = None;
+    for tick in TICKS.into_iter().filter(|tick| *tick <= axis.most) {
+        let x = axis.place(tick);
+        let color = if tick == 1.0 { FAINT } else { GRID };
+        area.draw(&PathElement::new([(x, top), (x, bottom)], color))?;
+        if labelled.is_some_and(|last| x - last < 30) {
+            continue;
+        }
+        labelled = Some(x);
+        for y in [top - 9, bottom + 12] {
+            marks::text(area, &format!("{tick}"), (x, y), 14, FAINT, HPos::Center)?;
+        }
+    }
+    Ok(())
+}
+
+/// The allocators of one row; the first, gort, is drawn last and lies on top.
+fn dots(area: &Area, axis: &Axis, dots: &[Dot], marks: &[Mark], names: &[&str], y: i32) -> Drawn {
+    let mut beyond = Vec::new();
+    let mut crashed = Vec::new();
+    for ((dot, mark), name) in dots.iter().zip(marks).zip(names).rev() {
+        match *dot {
+            Dot::At(r) => {
+                mark.draw(area, (axis.place(r), y))?;
+                if r > axis.most {
+                    beyond.push(r);
+                }
+            }
+            Dot::Crashed => crashed.push(*name),
+            Dot::Nothing => {}
+        }
+    }
+    beyond.sort_by(f64::total_cmp);
+    let mut notes: Vec<String> = Vec::new();
+    if !beyond.is_empty() {
+        let all: Vec<String> = beyond.into_iter().map(ratio).collect();
+        notes.push(format!("{} \u{2192}", all.join(", ")));
+    }
+    if !crashed.is_empty() {
+        crashed.reverse();
+        notes.push(format!("crashed: {}", crashed.join(", ")));
+    }
+    if !notes.is_empty() {
+        marks::text(area, &notes.join("; "), (axis.to - 10, y), 13, INK, HPos::Right)?;
+    }
+    Ok(())
+}

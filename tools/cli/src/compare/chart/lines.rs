@@ -1,0 +1,1 @@
+//! Memory over time: a line for each allocator.

@@ -1,0 +1,7 @@
+//! Charts as SVG.
+
+mod dots;
+mod marks;
+pub(super) mod lines;
+
+pub(super) use dots::write;
