@@ -14,15 +14,20 @@
 /// The lock file that this was built with.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// `library`, and the version of the crate that it came with.
+/// `library`, the version of an allocator, and that of the crate that brings it.
 pub fn version(library: &str, name: &str) -> String {
+    format!("{library} (crate {name} {})", crate_version(name))
+}
+
+/// The version of the library in a crate that has only that: after the plus, where the crate counts for itself.
+pub fn library(name: &str) -> &'static str {
     let version = crate_version(name);
-    let space = if library.is_empty() { "" } else { " " };
-    format!("{library}{space}(crate {name} {version})")
+    let library = version.split_once('+').map_or(version, |(_, library)| library);
+    library.split("-0-g").next().unwrap_or(library)
 }
 
 /// The version of a crate in the lock file.
-pub fn crate_version(name: &str) -> &'static str {
+fn crate_version(name: &str) -> &'static str {
     let entry = format!("name = \"{name}\"");
     let line = LOCK.lines().skip_while(|line| *line != entry).nth(1).unwrap_or_default();
     line.trim_start_matches("version = ").trim_matches('"')

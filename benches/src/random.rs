@@ -43,4 +43,12 @@ impl Random {
     pub fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
         range.start() + self.below(range.end().saturating_sub(*range.start()) + 1)
     }
+
+    /// A number of `range`, each power of two in it as likely as the next: mostly small, at times large.
+    #[inline]
+    pub fn skewed(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
+        let doublings = (range.end() / range.start().max(&1)).max(1).ilog2() as usize;
+        let low = range.start() << self.below(doublings + 1);
+        self.within(low..=(2 * low - 1).clamp(low, *range.end()))
+    }
 }

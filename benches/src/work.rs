@@ -79,8 +79,8 @@ fn setting(text: &str) -> Result<(String, u64), String> {
     };
     let number: u64 = digits.parse().map_err(|_| format!("not NAME=VALUE with a number for {name}"))?;
     match number.checked_mul(1 << shift) {
-        Some(value) if (1..=1 << 40).contains(&value) => Ok((name.to_owned(), value)),
-        _ => Err(format!("not NAME=VALUE with a number from 1 to 1024g for {name}")),
+        Some(value) if (0..=1 << 40).contains(&value) => Ok((name.to_owned(), value)),
+        _ => Err(format!("not NAME=VALUE with a number from 0 to 1024g for {name}")),
     }
 }
 
@@ -96,7 +96,7 @@ struct Report<'a> {
 
 /// The `main` of a program under `allocator`, which has compiled the rows `own` itself.
 pub fn main(allocator: &Allocator, own: &[Workload]) -> ExitCode {
-    let rows: Vec<Workload> = own.iter().copied().chain(all().copied()).collect();
+    let rows = rows(own);
     let line = match Cli::try_parse() {
         Ok(Cli { command: Command::Version }) => json(allocator),
         Ok(Cli { command: Command::List }) => json(&rows),
@@ -113,6 +113,16 @@ pub fn main(allocator: &Allocator, own: &[Workload]) -> ExitCode {
         Err(what) => (writeln!(io::stderr(), "work-{}: {what}", allocator.name), 2),
     };
     ExitCode::from(if written.is_ok() { code } else { 1 })
+}
+
+/// All rows, each of the program's own at the end of its group.
+fn rows(own: &[Workload]) -> Vec<Workload> {
+    let mut rows: Vec<Workload> = all().copied().collect();
+    for row in own {
+        let end = rows.iter().rposition(|other| other.group == row.group).map_or(0, |last| last + 1);
+        rows.insert(end, *row);
+    }
+    rows
 }
 
 fn json(what: &impl Serialize) -> Result<String, String> {
@@ -135,6 +145,9 @@ fn perform(run: &Run, rows: &[Workload]) -> Result<String, String> {
                 known.join(", ")
             ));
         };
+        if *value == 0 && parameter.1 != 0 {
+            return Err(format!("{name} of {} must be at least 1", row.name));
+        }
         parameter.1 = *value;
     }
     let outcome = (row.run)(&Job { seed: run.seed, scale: run.scale, values });

@@ -7,11 +7,26 @@
 //! They are shaped like the published benchmarks that they name, and share no code with them.
 
 pub mod own;
+mod bignum;
+mod fraction;
+mod growth;
+mod json;
+mod large;
+mod maps;
+mod mixed;
+mod passing;
 mod random;
 mod small;
+mod tasks;
+mod threads;
+mod trees;
 
-use crate::job::{Job, Outcome, Parameter};
+use crate::job::{Job, Outcome, Parameter, Sum};
 use serde::Serialize;
+use std::thread;
+
+/// The group of rows that do what whole programs do.
+const PROGRAMS: &str = "programs";
 
 /// One row of a comparison.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -35,12 +50,24 @@ pub struct Workload {
 
 /// All rows but those that a program compiles itself ([`own`]), in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
-    [small::ROWS, random::ROWS].into_iter().flatten()
+    let objects = [small::ROWS, random::ROWS, growth::ROWS, large::ROWS];
+    let threads = [threads::ROWS, passing::ROWS, tasks::ROWS, mixed::ROWS];
+    let programs = [fraction::ROWS, trees::ROWS, maps::ROWS, json::ROWS];
+    objects.into_iter().chain(threads).chain(programs).flatten()
 }
 
 /// The row of that name.
 fn find(name: &str) -> Workload {
     *all().find(|row| row.name == name).unwrap_or_else(|| panic!("no workload is called '{name}'"))
+}
+
+/// Does `work` on so many threads at once, which are told their numbers.
+fn parallel(threads: u64, work: impl Fn(u64) -> Sum + Sync) -> Sum {
+    let work = &work;
+    thread::scope(|s| {
+        let all: Vec<_> = (0..threads).map(|thread| s.spawn(move || work(thread))).collect();
+        all.into_iter().map(|one| one.join().expect("a thread that does not panic")).sum()
+    })
 }
 
 /// `bytes` of memory, the first word written: a buffer that is not full.

@@ -1,9 +1,8 @@
 //! Objects of random sizes, replaced at random.
 
-use super::{Workload, piece};
+use super::{Workload, parallel, piece};
 use crate::job::{Job, Outcome, Parameter, Sum, parameter};
 use std::mem::MaybeUninit;
-use std::thread;
 
 const GROUP: &str = "random sizes";
 
@@ -23,7 +22,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "1,000 objects of 16 to 512 B, one of them replaced at random: a working set that fits the caches",
         published: "alloc-test",
         threads: 1,
-        parameters: &parameters(14_000_000, 1000),
+        parameters: &parameters(22_000_000, 1000),
         run: random,
     },
     Workload {
@@ -32,7 +31,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "the same without a write to the new object: what the allocator itself touches",
         published: "alloc-test",
         threads: 1,
-        parameters: &parameters(14_000_000, 1000),
+        parameters: &parameters(22_000_000, 1000),
         run: random_untouched,
     },
     Workload {
@@ -41,7 +40,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "the same with 32,768 objects: a working set that leaves the first caches",
         published: "alloc-test",
         threads: 1,
-        parameters: &parameters(6_000_000, 32 << 10),
+        parameters: &parameters(8_000_000, 32 << 10),
         run: random,
     },
     Workload {
@@ -50,7 +49,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "the same with 1,048,576 objects: far beyond every cache",
         published: "alloc-test",
         threads: 1,
-        parameters: &parameters(1_000_000, 1 << 20),
+        parameters: &parameters(500_000, 1 << 20),
         run: random,
     },
     Workload {
@@ -78,11 +77,7 @@ fn random_threads(job: &Job) -> Outcome {
     let (live, operations) = (job.get("live"), job.times("operations"));
     let threads = job.get("threads") as u64;
     job.measure((live as u64 + operations) * threads, || {
-        thread::scope(|s| {
-            let all: Vec<_> =
-                (0..threads).map(|i| s.spawn(move || replace(job, i, live, operations))).collect();
-            all.into_iter().map(|one| one.join().expect("a thread that does not panic")).sum()
-        })
+        parallel(threads, |thread| replace(job, thread, live, operations))
     })
 }
 

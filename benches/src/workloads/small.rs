@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "one Box of 64 B made, its first word written, and dropped, over and over",
         published: "a burst of one in glibc's bench-malloc-simple",
         threads: 1,
-        parameters: &[parameter("operations", 30_000_000, "how many boxes")],
+        parameters: &[parameter("operations", 50_000_000, "how many boxes")],
         run: box_64,
     },
     Workload {
@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "the same, not written to: the allocator alone",
         published: "a burst of one in glibc's bench-malloc-simple",
         threads: 1,
-        parameters: &[parameter("operations", 30_000_000, "how many boxes")],
+        parameters: &[parameter("operations", 50_000_000, "how many boxes")],
         run: box_64_untouched,
     },
     Workload {
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Workload] = &[
 ];
 
 const BURST: &[crate::job::Parameter] = &[
-    parameter("bursts", 10_000, "how many bursts"),
+    parameter("bursts", 12_000, "how many bursts"),
     parameter("live", 1000, "objects of a burst"),
     parameter("smallest", 16, "bytes of the smallest object"),
     parameter("largest", 256, "bytes of the largest object"),

@@ -1,0 +1,247 @@
+//! Lives of all lengths at once: what fragments a heap.
+
+use super::{Workload, parallel, piece};
+use crate::job::{Job, Outcome, Parameter, Sum, mix, parameter};
+use std::mem;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const GROUP: &str = "mixed lifetimes";
+
+const fn odd(passes: u64, threads: u64) -> [Parameter; 4] {
+    [
+        parameter("passes", passes, "how often the pattern is gone through"),
+        parameter("objects", 20_000, "objects of a pass"),
+        parameter("largest", 1000, "bytes of the largest object"),
+        parameter("threads", threads, "how many threads"),
+    ]
+}
+
+pub(super) const ROWS: &[Workload] = &[
+    Workload {
+        name: "mstress",
+        group: GROUP,
+        about: "threads that keep some objects, trade others through a shared table, and end; then the next ones",
+        published: "mstress",
+        threads: 2,
+        parameters: &[
+            parameter("rounds", 30, "how often the threads are started"),
+            parameter("operations", 60_000, "how many objects each makes in a round"),
+            parameter("shared", 1000, "places of the shared table"),
+            parameter("threads", 2, "how many threads"),
+        ],
+        run: mstress,
+    },
+    Workload {
+        name: "sh6",
+        group: GROUP,
+        about: "bursts of sizes that go up, many small, dropped in part backwards, in part forwards, in part a pass later",
+        published: "sh6bench",
+        threads: 1,
+        parameters: &odd(300, 1),
+        run: odd_patterns,
+    },
+    Workload {
+        name: "sh8",
+        group: GROUP,
+        about: "the same on threads that leave the last part to each other",
+        published: "sh8bench",
+        threads: 2,
+        parameters: &odd(130, 2),
+        run: odd_patterns,
+    },
+    Workload {
+        name: "phases",
+        group: GROUP,
+        about: "a server whose sizes change: each phase fills the heap, works, and leaves a twentieth behind, for good",
+        published: "none; what a long-lived server does to a heap",
+        threads: 1,
+        parameters: &[
+            parameter("phases", 5, "how many phases"),
+            parameter("bytes", 16 << 20, "how much is alive in a phase"),
+            parameter("turnover", 2, "how many times as many objects are replaced"),
+            parameter("rest", 0, "milliseconds of idling after each phase"),
+        ],
+        run: phases,
+    },
+    Workload {
+        name: "spike",
+        group: GROUP,
+        about: "a server at low load, a spike of many small objects on two threads, all dropped, low load again",
+        published: "none; what is given back, and when",
+        threads: 2,
+        parameters: &[
+            parameter("spikes", 1, "how many spikes"),
+            parameter("bytes", 128 << 20, "how much is alive at the top of a spike"),
+            parameter("rest", 0, "milliseconds of low load after each spike"),
+            parameter("threads", 2, "how many threads make the spike"),
+        ],
+        run: spike,
+    },
+];
+
+/// Filled with its tag, and found to be so when it is dropped.
+fn filled(bytes: usize, tag: u64) -> Vec<u64> {
+    vec![tag; bytes.div_ceil(8).max(1)]
+}
+
+fn count(sum: &mut Sum, object: &[u64]) {
+    assert_eq!(object[0], object[object.len() - 1], "an object has been written to by someone else");
+    sum.add(object[0] ^ object.len() as u64);
+}
+
+fn mstress(job: &Job) -> Outcome {
+    let (rounds, operations, threads) =
+        (job.times("rounds"), job.get("operations") as u64, job.get("threads") as u64);
+    let shared: Vec<Mutex<Vec<u64>>> = (0..job.get("shared")).map(|_| Mutex::default()).collect();
+    job.measure(rounds * threads * operations, || {
+        let mut sum = Sum::default();
+        for round in 0..rounds {
+            sum += parallel(threads, |thread| {
+                let (mut random, mut sum) = (job.random(round * threads + thread), Sum::default());
+                let mut kept: Vec<Vec<u64>> = Vec::new();
+                for i in 0..operations {
+                    // Mostly small; one in 100 is larger, one in 1,000 much larger.
+                    let bytes = match random.below(1000) {
+                        0 => random.within(8 << 10..=64 << 10),
+                        1..10 => random.within(512..=8 << 10),
+                        _ => random.within(8..=256),
+                    };
+                    let mut object = filled(bytes, mix(i ^ (thread << 32)));
+                    let (what, at) = random.two(4, u32::MAX);
+                    match what {
+                        0 => {
+                            kept.push(object);
+                            continue;
+                        }
+                        1 if !kept.is_empty() => {
+                            let at = at % kept.len();
+                            mem::swap(&mut kept[at], &mut object);
+                        }
+                        2 => {
+                            let mut place = shared[at % shared.len()].lock().expect("no thread panics");
+                            mem::swap(&mut *place, &mut object);
+                        }
+                        _ => (),
+                    }
+                    if !object.is_empty() {
+                        count(&mut sum, &object);
+                    }
+                }
+                kept.iter().for_each(|object| count(&mut sum, object));
+                sum
+            });
+        }
+        for place in &shared {
+            let left = mem::take(&mut *place.lock().expect("no thread panics"));
+            if !left.is_empty() {
+                count(&mut sum, &left);
+            }
+        }
+        sum
+    })
+}
+
+fn odd_patterns(job: &Job) -> Outcome {
+    let (passes, objects, threads) = (job.times("passes"), job.get("objects"), job.get("threads"));
+    let largest = job.get("largest");
+    let late: Vec<Mutex<Vec<Vec<u64>>>> = (0..threads).map(|_| Mutex::default()).collect();
+    job.measure(passes * (objects * threads) as u64, || {
+        let mut sum = parallel(threads as u64, |thread| {
+            let (mut random, mut sum) = (job.random(thread), Sum::default());
+            let drop_all = |sum: &mut Sum, all: Vec<Vec<u64>>| {
+                all.into_iter().for_each(|object| sum.add(object[0] + object.capacity() as u64));
+            };
+            for _ in 0..passes {
+                // Sizes go up in steps; the smaller a step's size, the more objects it has.
+                let mut all = Vec::with_capacity(objects);
+                let mut bytes = 8 + random.below(8);
+                while all.len() < objects {
+                    let some = (objects / 8 * 16 / (bytes + 16)).clamp(1, objects - all.len());
+                    all.extend((0..some as u64).map(|i| piece(bytes, i)));
+                    bytes = if bytes >= largest {
+                        8 + random.below(8)
+                    } else {
+                        bytes + 8 + random.below(1 + bytes / 4)
+                    };
+                }
+                let last = all.split_off(objects - objects / 3);
+                let middle = all.split_off(objects / 3);
+                drop_all(&mut sum, middle);
+                while let Some(object) = all.pop() {
+                    sum.add(object[0] + object.capacity() as u64);
+                }
+                let next = (thread as usize + 1) % threads;
+                let before = mem::replace(&mut *late[next].lock().expect("no thread panics"), last);
+                drop_all(&mut sum, before);
+            }
+            sum
+        });
+        let left = late.iter().flat_map(|late| mem::take(&mut *late.lock().expect("no thread panics")));
+        left.for_each(|object| sum.add(object[0] + object.capacity() as u64));
+        sum
+    })
+}
+
+/// Sizes of the phases, in bytes; after the last the first comes again.
+const PHASES: [(usize, usize); 5] = [(16, 64), (500, 700), (80, 160), (3000, 12_000), (24, 2000)];
+
+fn phases(job: &Job) -> Outcome {
+    let (phases, bytes, turnover) = (job.times("phases"), job.get("bytes"), job.get("turnover"));
+    let rest = Duration::from_millis(job.get("rest") as u64);
+    let live = |(smallest, largest): (usize, usize)| (bytes * 2 / (smallest + largest)).max(1);
+    let sizes = |phase: u64| PHASES[phase as usize % PHASES.len()];
+    let operations = (0..phases).map(|phase| (live(sizes(phase)) * (1 + turnover)) as u64).sum();
+    job.measure(operations, || {
+        let (mut random, mut sum) = (job.random(0), Sum::default());
+        let mut left = Vec::new();
+        for phase in 0..phases {
+            let (smallest, largest) = sizes(phase);
+            let live = live((smallest, largest));
+            let mut objects: Vec<_> =
+                (0..live as u64).map(|i| filled(random.within(smallest..=largest), i)).collect();
+            for i in 0..(live * turnover) as u64 {
+                let at = random.below(live);
+                count(&mut sum, &objects[at]);
+                objects[at] = filled(random.within(smallest..=largest), i);
+            }
+            for object in objects {
+                if random.below(20) == 0 {
+                    left.push(object);
+                } else {
+                    count(&mut sum, &object);
+                }
+            }
+            thread::sleep(rest);
+        }
+        left.iter().for_each(|object| count(&mut sum, object));
+        sum
+    })
+}
+
+fn spike(job: &Job) -> Outcome {
+    let (spikes, bytes, threads) = (job.times("spikes"), job.get("bytes"), job.get("threads") as u64);
+    let rest = Duration::from_millis(job.get("rest") as u64);
+    let each = (bytes as u64 / 128 / threads).max(1);
+    job.measure(spikes * threads * each, || {
+        let mut sum = Sum::default();
+        for spike in 0..spikes {
+            sum += parallel(threads, |thread| {
+                let (mut random, mut sum) = (job.random(spike * threads + thread), Sum::default());
+                let all: Vec<_> = (0..each).map(|i| filled(random.within(16..=240), mix(i))).collect();
+                all.iter().for_each(|object| count(&mut sum, object));
+                sum
+            });
+            let started = Instant::now();
+            let mut random = job.random(u64::MAX);
+            while started.elapsed() < rest {
+                let few: Vec<_> = (0..100).map(|i| filled(random.within(16..=4096), i)).collect();
+                // Not part of the sum: how often this happens is a matter of time.
+                few.iter().for_each(|object| count(&mut Sum::default(), object));
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        sum
+    })
+}
