@@ -5,9 +5,9 @@ use crate::job::{Job, Outcome, Parameter, Sum, mix, parameter};
 use std::mem;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const GROUP: &str = "mixed lifetimes";
+pub(super) const GROUP: &str = "mixed lifetimes";
 
 const fn odd(passes: u64, threads: u64) -> [Parameter; 4] {
     [
@@ -64,20 +64,6 @@ pub(super) const ROWS: &[Workload] = &[
             parameter("rest", 0, "milliseconds of idling after each phase"),
         ],
         run: phases,
-    },
-    Workload {
-        name: "spike",
-        group: GROUP,
-        about: "a server at low load, a spike of many small objects on two threads, all dropped, low load again",
-        published: "none; what is given back, and when",
-        threads: 2,
-        parameters: &[
-            parameter("spikes", 1, "how many spikes"),
-            parameter("bytes", 128 << 20, "how much is alive at the top of a spike"),
-            parameter("rest", 0, "milliseconds of low load after each spike"),
-            parameter("threads", 2, "how many threads make the spike"),
-        ],
-        run: spike,
     },
 ];
 
@@ -216,32 +202,6 @@ fn phases(job: &Job) -> Outcome {
             thread::sleep(rest);
         }
         left.iter().for_each(|object| count(&mut sum, object));
-        sum
-    })
-}
-
-fn spike(job: &Job) -> Outcome {
-    let (spikes, bytes, threads) = (job.times("spikes"), job.get("bytes"), job.get("threads") as u64);
-    let rest = Duration::from_millis(job.get("rest") as u64);
-    let each = (bytes as u64 / 128 / threads).max(1);
-    job.measure(spikes * threads * each, || {
-        let mut sum = Sum::default();
-        for spike in 0..spikes {
-            sum += parallel(threads, |thread| {
-                let (mut random, mut sum) = (job.random(spike * threads + thread), Sum::default());
-                let all: Vec<_> = (0..each).map(|i| filled(random.within(16..=240), mix(i))).collect();
-                all.iter().for_each(|object| count(&mut sum, object));
-                sum
-            });
-            let started = Instant::now();
-            let mut random = job.random(u64::MAX);
-            while started.elapsed() < rest {
-                let few: Vec<_> = (0..100).map(|i| filled(random.within(16..=4096), i)).collect();
-                // Not part of the sum: how often this happens is a matter of time.
-                few.iter().for_each(|object| count(&mut Sum::default(), object));
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
         sum
     })
 }
