@@ -5,6 +5,7 @@
 
 use crate::job::Job;
 use crate::workloads::{Workload, all};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -162,6 +163,9 @@ fn perform(run: &Run, rows: &[Workload]) -> Result<String, String> {
 
 /// The first line of what clap says, with the reason that clap has for it.
 fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given; there are version, list and run, and --help has examples".to_owned();
+    }
     let paragraph = error.to_string();
     let mut lines = paragraph.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
