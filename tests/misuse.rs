@@ -282,7 +282,10 @@ fn memory_limits_from_the_environment_hold() {
 
 #[test]
 fn debug_options_that_do_not_parse() {
-    let values: [&[u8]; 9] = [
+    let values: [&[u8]; 12] = [
+        b"disablethp=2",
+        b"thpmin=",
+        b"thpmin=8MB",
         b"scavthread=2",
         b"scavthread=",
         b"scavthread=yes",
@@ -304,9 +307,11 @@ fn each_debug_option_that_does_not_parse_is_reported() {
 
 #[test]
 fn debug_options_that_parse_and_those_of_others_are_silent() {
-    let values: [&[u8]; 8] = [
+    let values: [&[u8]; 10] = [
         b"",
         b",",
+        b"disablethp=0,thpmin=0",
+        b"disablethp=1,thpmin=1GiB",
         b"scavthread=0",
         b"scavthread=1",
         b"hugemin=40000",

@@ -28,7 +28,8 @@ pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
     let entered = Entered::new("malloc");
     let (Some(n), Some(heap)) = (large_pages(Bytes(layout.size())), ready()) else { return ptr::null_mut() };
     let mcache = mine(&entered, heap);
-    let Some((p, dirt)) = warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align()))
+    let Some((p, dirt)) =
+        warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align(), zeroed))
     else {
         return ptr::null_mut();
     };
@@ -53,17 +54,23 @@ fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Byt
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.
-fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+fn cold(
+    heap: &Heap,
+    mcache: Option<&MCache>,
+    n: Pages,
+    align: usize,
+    zeroed: bool,
+) -> Option<(*mut u8, Bytes)> {
     heap.tick();
     if let Some(mcache) = mcache {
         mcache.event(heap);
     }
     if align > heap.max_align() {
-        return huge(heap, n, align);
+        return huge(heap, n, align, zeroed);
     }
     let is_huge = n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from();
     is_huge
-        .then(|| huge(heap, n, align))
+        .then(|| huge(heap, n, align, zeroed))
         .flatten()
         .or_else(|| in_heap(heap, n, align))
         .or_else(|| {
@@ -72,7 +79,7 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
             heap.raise_pressure();
             in_heap(heap, n, align)
         })
-        .or_else(|| huge(heap, n, align))
+        .or_else(|| huge(heap, n, align, zeroed))
 }
 
 fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
@@ -82,8 +89,8 @@ fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 
-fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
-    Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
+fn huge(heap: &Heap, n: Pages, align: usize, zeroed: bool) -> Option<(*mut u8, Bytes)> {
+    Some((heap.alloc_huge(n, align, zeroed)?.as_ptr(), Bytes(0)))
 }
 
 /// Frees an object of whole pages. Ends the process with one line when none starts at `p`.

@@ -103,6 +103,15 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
             b"1" => init::want_background(),
             _ => bad("GODEBUG", item, "scavthread=0 or scavthread=1"),
         },
+        b"disablethp" => match value {
+            b"0" => {}
+            b"1" => heap.set_huge_pages_from(usize::MAX),
+            _ => bad("GODEBUG", item, "disablethp=0 or disablethp=1"),
+        },
+        b"thpmin" => match parse_bytes(value) {
+            Some(bytes) => heap.set_huge_pages_from(bytes),
+            None => bad("GODEBUG", item, "thpmin=BYTES, with an optional suffix B, KiB, MiB, GiB or TiB"),
+        },
         b"hugemin" => match parse_bytes(value) {
             Some(bytes) if bytes > crate::base::MAX_SMALL_SIZE => heap.set_huge_from(bytes),
             _ => bad(

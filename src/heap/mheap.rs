@@ -15,6 +15,7 @@ use super::huge::HugeTable;
 use super::meta::Meta;
 use super::mspan::Span;
 use super::pace::Pace;
+use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageCache, PageMap};
 use crate::sync::{Mutex, Once, rank};
@@ -53,6 +54,8 @@ pub(crate) struct Heap {
     pub(super) huge: Mutex<HugeTable<Linux>, { rank::HUGE }>,
     /// When to give memory back, and the memory limit.
     pub(super) pace: Pace,
+    /// Where huge pages are wanted.
+    pub(super) thp: Thp,
     /// Pages in spans. Written by whoever makes or frees a span, read by anyone.
     pub(super) in_use: AtomicUsize,
     /// Pages that arenas have made usable.
@@ -130,6 +133,7 @@ impl Heap {
             meta: Mutex::new(meta),
             huge: Mutex::new(HugeTable::new(os)?),
             pace: Pace::new(),
+            thp: Thp::new(),
             in_use: AtomicUsize::new(0),
             usable: AtomicUsize::new(0),
             released: AtomicUsize::new(0),
@@ -158,7 +162,7 @@ impl Heap {
         PageIdx((addr - self.base) / PAGE_SIZE)
     }
 
-    fn address_of(&self, page: PageIdx) -> usize {
+    pub(super) fn address_of(&self, page: PageIdx) -> usize {
         self.base + page.0 * PAGE_SIZE
     }
 
@@ -257,6 +261,7 @@ impl Heap {
         self.map.grow_to(range.end()).ok()?;
         alloc.grow(range).ok()?;
         *pending = None;
+        self.grown(range);
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
         self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);

@@ -7,6 +7,7 @@ mod mheap;
 mod mspan;
 mod pace;
 mod stats;
+mod thp;
 
 pub(crate) use large::Object;
 pub(crate) use meta::block_size;

@@ -100,6 +100,18 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
 }
 
 impl Linux {
+    /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
+    ///
+    /// # Safety
+    /// 1. The range is mapped.
+    pub(crate) unsafe fn advise_huge_pages(self, addr: NonNull<u8>, bytes: usize, yes: bool) {
+        let advice = if yes { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
+        super::errno::preserve(|| {
+            // SAFETY: the range is mapped (1), and its contents stay what they are.
+            let _ = unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, advice) };
+        });
+    }
+
     /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own.
     pub(crate) fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
         let slack = align.saturating_sub(self.page_size());
