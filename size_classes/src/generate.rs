@@ -14,14 +14,16 @@ use crate::params::{Params, ParamsError, WORD_PAIR};
 /// The most classes a table can have, class 0 included.
 pub const MAX_CLASSES: usize = 256;
 
-/// A size-class table, made by [`Table::generate`]; it takes two kilobytes wherever it is put.
+/// A size-class table, made by [`Table::generate`] or [`Table::from_classes`]; it takes two kilobytes wherever it is put.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Table {
-    params: Params,
+    pub(crate) params: Params,
+    /// Whether the classes were given, not generated: of the parameters only those of pages and lookups mean anything then.
+    pub(crate) given: bool,
     /// Number of classes, class 0 included.
-    len: usize,
-    size: [u32; MAX_CLASSES],
-    pages: [u8; MAX_CLASSES],
+    pub(crate) len: usize,
+    pub(crate) size: [u32; MAX_CLASSES],
+    pub(crate) pages: [u8; MAX_CLASSES],
 }
 
 /// One class of a [`Table`].
@@ -78,9 +80,9 @@ const fn div_magic(size: u32) -> u32 {
 }
 
 /// Whether [`div_magic`] divides every offset of a span: it does if `offset * (magic * size - 2^32)` stays below 2^32.
-fn divides_exactly(size: u32, span: u32) -> bool {
-    let excess = u64::from(div_magic(size)) * u64::from(size) - (1 << 32);
-    u64::from(span - 1) * excess < 1 << 32
+pub(crate) const fn divides_exactly(size: u32, span: u32) -> bool {
+    let excess = div_magic(size) as u64 * size as u64 - (1 << 32);
+    (span as u64 - 1) * excess < 1 << 32
 }
 
 impl Table {
@@ -91,7 +93,8 @@ impl Table {
     /// last class whose span no 32-bit magic number divides.
     pub fn generate(params: &Params) -> Result<Self, ParamsError> {
         params.validate()?;
-        let mut t = Self { params: *params, len: 1, size: [0; MAX_CLASSES], pages: [0; MAX_CLASSES] };
+        let mut t =
+            Self { params: *params, given: false, len: 1, size: [0; MAX_CLASSES], pages: [0; MAX_CLASSES] };
         let mut size = params.small_size_div;
         let mut step = size;
         while size <= params.max_small_size {

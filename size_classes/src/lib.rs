@@ -5,8 +5,11 @@
 //! (the rounding of sizes).
 //!
 //! - [`Params`] are all that the generator takes; [`Table::generate`] is a pure function of them and needs no heap.
-//! - [`table`] is its committed output for [`Params::GO`]. `gort size-classes --rust` writes it and a test compares it.
-//! - [`class_of_size`] and [`class_for`] look a class up in the committed table.
+//! - [`Table::from_classes`] is a table of anybody's own classes, such as `gort size-classes --from` finds for a program.
+//! - [`table`] is the generator's committed output for [`Params::GO`]. `gort size-classes --rust` writes it and a test compares it.
+//!   A build with `GORT_SIZE_CLASSES=/path/to/table.rs` in its environment has that table there instead.
+//! - [`class_of_size`] and [`class_for`] look a class up in the table that was compiled in. It is held to what a table must be
+//!   while the crate is compiled, whoever wrote it.
 //!
 //! A class is its index, a `u8`. Class 0 stands for objects too large to have a class: they get pages of their own.
 //!
@@ -17,12 +20,21 @@
 
 mod check;
 mod generate;
+mod given;
 mod lookup;
 mod params;
 mod print;
+#[cfg(not(own_table))]
 pub mod table;
+#[cfg(own_table)]
+#[expect(missing_docs, reason = "what the file says of itself is no comment of the module's any more")]
+pub mod table {
+    include!(concat!(env!("OUT_DIR"), "/table.rs"));
+}
+mod valid;
 
 pub use check::Difference;
 pub use generate::{Class, Classes, MAX_CLASSES, Table};
+pub use given::{ClassesError, MAX_OBJECTS, MAX_PAGES, objects_of_span};
 pub use lookup::{class_align, class_for, class_of_size, object_index};
 pub use params::{Params, ParamsError};

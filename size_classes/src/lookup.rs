@@ -7,9 +7,6 @@ use crate::table::{
     SIZE_TO_CLASS8, SIZE_TO_CLASS128, SMALL_SIZE_DIV, SMALL_SIZE_MAX,
 };
 
-const _: () =
-    assert!(CLASS_TO_SIZE[NUM_CLASSES - 1] as usize == MAX_SMALL_SIZE, "the last class ends the small sizes");
-
 /// The smallest class that holds `size` bytes, a size of 0 counting as 1. None above [`MAX_SMALL_SIZE`].
 #[inline]
 #[doc(alias = "roundupsize")]

@@ -16,18 +16,24 @@ impl Table {
     /// Those of the writer.
     pub fn write_rust(&self, w: &mut impl Write) -> fmt::Result {
         let p = self.params();
-        w.write_str("//! The size-class table, as the allocator compiles it in: written by `gort size-classes --rust`, not by hand.\n")?;
-        w.write_str("//!\n//! Made from ")?;
+        let option = if self.given { "--from" } else { "--rust" };
         writeln!(
             w,
-            "page_size {}, max_small_size {}, tail_waste_divisor {}, small_size_div {},",
-            p.page_size, p.max_small_size, p.tail_waste_divisor, p.small_size_div
+            "//! The size-class table, as the allocator compiles it in: written by `gort size-classes {option}`, not by hand."
         )?;
-        writeln!(
-            w,
-            "//! small_size_max {}, large_size_div {}, step_divisor {}, max_step {}.",
-            p.small_size_max, p.large_size_div, p.step_divisor, p.max_step
-        )?;
+        if !self.given {
+            w.write_str("//!\n//! Made from ")?;
+            writeln!(
+                w,
+                "page_size {}, max_small_size {}, tail_waste_divisor {}, small_size_div {},",
+                p.page_size, p.max_small_size, p.tail_waste_divisor, p.small_size_div
+            )?;
+            writeln!(
+                w,
+                "//! small_size_max {}, large_size_div {}, step_divisor {}, max_step {}.",
+                p.small_size_max, p.large_size_div, p.step_divisor, p.max_step
+            )?;
+        }
         w.write_str("//!\n//! ```text\n")?;
         self.write_classes(w, "//! ")?;
         w.write_str("//! ```\n\n")?;

@@ -31,7 +31,16 @@ pub(crate) fn explain(error: &clap::Error, root: Command) -> String {
             let why = error.source().map_or_else(|| "not accepted".to_owned(), ToString::to_string);
             format!("{} {} is {why}", option_name(&arg), quoted(&value))
         }
-        ErrorKind::InvalidValue => format!("{} needs a value", option_name(&arg)),
+        ErrorKind::InvalidValue => {
+            let value = text(error, ContextKind::InvalidValue);
+            match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(all)) if !value.is_empty() => {
+                    format!("{} {} is not one of {}", option_name(&arg), quoted(&value), all.join(", "))
+                }
+                _ => format!("{} needs a value", option_name(&arg)),
+            }
+        }
+        ErrorKind::MissingRequiredArgument => format!("{} is needed as well", option_name(&arg)),
         ErrorKind::ArgumentConflict => {
             let other = text(error, ContextKind::PriorArg);
             if option_name(&arg) == option_name(&other) {

@@ -7,9 +7,16 @@ use std::process::{Command, Output, Stdio};
 fn gort(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gort"));
     command.args(args);
-    for name in
-        ["GOMEMLIMIT", "GODEBUG", "GOGC", "GOMAXPROCS", "GORT_STATS", "GORT_STATS_JSON", "GORT_STATS_PID"]
-    {
+    for name in [
+        "GOMEMLIMIT",
+        "GODEBUG",
+        "GOGC",
+        "GOMAXPROCS",
+        "GORT_STATS",
+        "GORT_STATS_JSON",
+        "GORT_STATS_PID",
+        "GORT_SIZES",
+    ] {
         command.env_remove(name);
     }
     command
@@ -285,10 +292,104 @@ mod size_classes {
             (&["--small-size-div", "-8"], "--small-size-div '-8' is not a whole number"),
             (&["--max-step", "0"], "--max-step 0 is not a power of two from 16"),
             (&["--check", "--rust"], "--check and --rust exclude each other"),
-            (&["--json"], "unknown argument '--json'; gort size-classes takes --check, --rust, --page-size"),
+            (&["--json"], "unknown argument '--json'; gort size-classes takes --check, --rust, --from"),
         ];
         for (args, message) in cases {
             let line = fails(gort(&["size-classes"]).args(args), 2);
+            assert!(line.contains(message), "{args:?}: {line}");
+        }
+    }
+}
+
+mod size_classes_from {
+    use super::*;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn directory(test: &str) -> PathBuf {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("from").join(test);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).expect("a directory can be made");
+        dir
+    }
+
+    #[test]
+    fn shows_what_is_saved_and_writes_table_and_drawing() {
+        let dir = directory("writes");
+        fs::write(dir.join("a"), "# mine\n4368 1000 900\n24 50 1\n").unwrap();
+        fs::write(dir.join("b"), "4368 100\n").unwrap();
+        let args = ["size-classes", "--from", "a", "b", "-o", "table.rs", "--svg", "waste.svg"];
+        let out = gort(&args).current_dir(&dir).output().unwrap();
+        assert_eq!((out.status.code(), text(&out.stderr)), (Some(0), ""));
+        let out = text(&out.stdout);
+        assert!(
+            out.starts_with("a and 1 more: 1,001 objects at the heap's peak, 4.2 MiB asked for"),
+            "{out}"
+        );
+        let words = |line: &str| {
+            line.split(['|', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let row = out.lines().map(words).find(|w| w.first().is_some_and(|w| w == "rounding")).unwrap();
+        // 4864 - 4368 and 32 - 24 for Go's table, none and 32 - 24 for this.
+        assert_eq!(row[5..].join(" "), "484.4 KiB 8 B 484.4 KiB", "{out}");
+        assert!(
+            out.lines().any(|l| l.contains("4097 to 8192  Go    ████████████████████████████████████████ ")),
+            "{out}"
+        );
+        assert!(out.contains(&format!("GORT_SIZE_CLASSES={}/table.rs cargo build", dir.display())), "{out}");
+        let table = fs::read_to_string(dir.join("table.rs")).unwrap();
+        assert!(table.contains(" 4368, ") && table.contains("pub const NUM_CLASSES: usize = 68;"), "{table}");
+        let svg = fs::read_to_string(dir.join("waste.svg")).unwrap();
+        assert!(
+            svg.starts_with("<svg ") && svg.contains("4097 to 8192") && svg.matches("<rect").count() >= 7,
+            "{svg}"
+        );
+    }
+
+    #[test]
+    fn every_allocation_counts_when_asked_for() {
+        let dir = directory("count");
+        fs::write(dir.join("a"), "100 7 0\n").unwrap();
+        let line = fails(gort(&["size-classes", "--from", "a"]).current_dir(&dir), 2);
+        assert!(
+            line.contains("no objects up to 32 KiB lived at the peak; --count allocated counts all"),
+            "{line}"
+        );
+        let out = gort(&["size-classes", "--from", "a", "--count", "allocated"])
+            .current_dir(&dir)
+            .output()
+            .unwrap();
+        assert!(text(&out.stdout).starts_with("a: 7 objects ever allocated, 700 B asked for"));
+    }
+
+    #[test]
+    fn bad_input_is_one_line_and_code_2() {
+        let dir = directory("bad");
+        fs::write(dir.join("good"), "100 7\n").unwrap();
+        fs::write(dir.join("bad"), "100 7\n\n100 seven\n").unwrap();
+        fs::write(dir.join("empty"), "# nothing\n").unwrap();
+        let cases: [(&[&str], &str); 12] = [
+            (&["--from", "bad"], "bad, line 3: 'seven' is not a whole number from 0 to"),
+            (&["--from", "empty"], "empty has no sizes"),
+            (&["--from", "none"], "cannot read none: No such file or directory"),
+            (&["--from", "good", "none"], "cannot read none"),
+            (
+                &["--from", "good", "--classes", "12"],
+                "--classes 12 are too few: with --worst 25 and this program's alignments it takes ",
+            ),
+            (&["--from", "good", "--classes", "256"], "--classes '256' is not a whole number from 1 to 255"),
+            (&["--from", "good", "--worst", "15"], "--worst '15' is not a whole number from 16 to 100"),
+            (&["--from", "good", "--page-size", "4096"], "--from and --page-size exclude each other"),
+            (&["--from", "good", "--rust"], "exclude each other"),
+            (
+                &["--from", "good", "-o", "no/such/place"],
+                "cannot write no/such/place: No such file or directory",
+            ),
+            (&["-o", "table.rs"], "--from is needed as well"),
+            (&["--from", "good", "--count", "most"], "--count 'most' is not one of live, allocated"),
+        ];
+        for (args, message) in cases {
+            let line = fails(gort(&["size-classes"]).args(args).current_dir(&dir), 2);
             assert!(line.contains(message), "{args:?}: {line}");
         }
     }
@@ -316,10 +417,10 @@ mod command {
 
     #[test]
     fn without_a_command_it_names_them() {
-        assert!(fails(&mut gort(&[]), 2).contains("commands are bop, run, size-classes"));
+        assert!(fails(&mut gort(&[]), 2).contains("commands are bop, compare, run, size-classes"));
         assert!(
             fails(&mut gort(&["bob"]), 2)
-                .contains("unknown command 'bob'; commands are bop, run, size-classes")
+                .contains("unknown command 'bob'; commands are bop, compare, run, size-classes")
         );
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// At exit, write the same as JSON: the program to FILE, every other process of its to FILE.PID
     #[arg(long, value_name = "FILE")]
     stats_json: Option<PathBuf>,
+    /// At exit, write which sizes were asked for, for `gort size-classes --from`: to FILE and FILE.PID as well. Recording is slow
+    #[arg(long, value_name = "FILE")]
+    sizes: Option<PathBuf>,
     /// Soft limit of the heap (GOMEMLIMIT): bytes, or with a suffix KiB, MiB, GiB, TiB; or auto, off
     #[arg(long, value_name = "BYTES", value_parser = memlimit)]
     memlimit: Option<String>,
@@ -51,6 +54,7 @@ Examples:
   gort run redis-server --save ''
   gort run --stats -- git log --oneline
   gort run --stats-json heap.json --memlimit 512MiB python3 job.py
+  gort run --sizes redis.sizes redis-server --save ''
   gort run --lib ./libgort.so ./program";
 
 /// What GOMEMLIMIT takes.
@@ -90,8 +94,20 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     if let Some(limit) = args.memlimit {
         environment.push(("GOMEMLIMIT".into(), limit.into()));
     }
-    if let Some(file) = &args.stats_json {
-        environment.push(("GORT_STATS_JSON".into(), stats_file::prepare(file)?.into()));
+    let files =
+        [("--stats-json", "GORT_STATS_JSON", &args.stats_json), ("--sizes", "GORT_SIZES", &args.sizes)];
+    for (option, variable, file) in files {
+        let Some(file) = file else { continue };
+        environment.push((variable.into(), stats_file::prepare(option, file)?.into()));
+    }
+    let paths: Vec<_> =
+        environment.iter().filter(|(name, _)| name == "GORT_STATS_JSON" || name == "GORT_SIZES").collect();
+    if let [(_, json), (_, sizes)] = paths[..]
+        && json == sizes
+    {
+        return Err(bad_input("--stats-json and --sizes name the same file"));
+    }
+    if !paths.is_empty() {
         // The program keeps the number of this process.
         environment.push(("GORT_STATS_PID".into(), std::process::id().to_string().into()));
     }

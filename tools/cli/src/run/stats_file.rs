@@ -1,4 +1,4 @@
-//! The file that the report goes to at exit: whether it will be possible to write it, and its name wherever the program goes.
+//! A file that something goes to at exit: whether it will be possible to write it, and its name wherever the program goes.
 
 use std::fs::Metadata;
 use std::io;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use super::{cause, kernel, shown};
 use crate::failure::{Failure, bad_input};
 
-/// The absolute path of the file. A report of an earlier run is removed: what is there afterwards is this run's.
-pub(super) fn prepare(file: &Path) -> Result<PathBuf, Failure> {
-    let refuse_for = |why: &str| bad_input(format!("--stats-json {} cannot be written: {why}", shown(file)));
+/// The absolute path of the file that `option` names. What is there of an earlier run is removed: what is there afterwards is this run's.
+pub(super) fn prepare(option: &str, file: &Path) -> Result<PathBuf, Failure> {
+    let refuse_for = |why: &str| bad_input(format!("{option} {} cannot be written: {why}", shown(file)));
     let refuse = |e: io::Error| refuse_for(&cause(&e));
     let directory = match file.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),

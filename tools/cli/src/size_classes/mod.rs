@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// With --from: the most classes that the table may have
     #[arg(long, value_name = "N", requires = "from", default_value_t = from::GO_CLASSES, value_parser = from::classes)]
     classes: usize,
-    /// With --from: the most that rounding may add to any request above 128 bytes, in percent of its class, asked for or not
+    /// With --from: the most that rounding may add to any request, asked for or not, in percent of its class (15 bytes may always be)
     #[arg(long, value_name = "PERCENT", requires = "from", default_value_t = 25, value_parser = from::worst)]
     worst: u32,
     /// With --from: whether an object counts that lived at the heap's peak, or each that was allocated

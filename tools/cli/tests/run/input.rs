@@ -10,7 +10,7 @@ fn that_is_bad_is_one_line_and_code_2() {
         (&["--stats"], "run needs a program"),
         (
             &["--bad", "true"],
-            "unknown argument '--bad'; gort run takes --stats, --stats-json, --memlimit, --lib",
+            "unknown argument '--bad'; gort run takes --stats, --stats-json, --sizes, --memlimit, --lib",
         ),
         (&["--memlimit", "lots", "true"], "--memlimit 'lots' is not a number of bytes"),
         (&["--memlimit", "1GiB", "--memlimit", "2GiB", "true"], "--memlimit may be given once"),

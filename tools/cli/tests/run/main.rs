@@ -8,6 +8,7 @@ mod place;
 mod process;
 mod program;
 mod report;
+mod sizes;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use serde_json::Value;
 
 const GORT: &str = env!("CARGO_BIN_EXE_gort");
 /// What changes the heap, its report or the loader; no program here inherits it.
-const VARIABLES: [&str; 6] =
-    ["GOMEMLIMIT", "GODEBUG", "GORT_STATS", "GORT_STATS_JSON", "GORT_STATS_PID", "LD_PRELOAD"];
+const VARIABLES: [&str; 7] =
+    ["GOMEMLIMIT", "GODEBUG", "GORT_STATS", "GORT_STATS_JSON", "GORT_STATS_PID", "GORT_SIZES", "LD_PRELOAD"];
 
 /// The library, just built.
 fn library() -> &'static Path {
