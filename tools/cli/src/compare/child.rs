@@ -27,14 +27,6 @@ pub(super) struct Ended {
     pub(super) failure: Option<String>,
 }
 
-/// What a child's peak counts that is not the child's: memory that this process has written to and that fork copies.
-pub(super) fn inherited_kib() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: Vec<u64> = statm.split(' ').filter_map(|n| n.parse().ok()).collect();
-    let [_, resident, of_files, ..] = pages[..] else { return 0 };
-    resident.saturating_sub(of_files) * page_kib()
-}
-
 /// KiB of a page.
 pub(super) fn page_kib() -> u64 {
     // SAFETY: sysconf takes a number and touches no memory.

@@ -6,6 +6,7 @@ mod child;
 mod judged;
 mod libraries;
 mod measure;
+mod over_time;
 mod peers;
 mod progress;
 mod report;
@@ -22,10 +23,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::failure::{Failure, bad_input, failed};
 use crate::machine;
 use peers::{PREFIX, Peer};
-use report::write as report_as;
 use results::{Allocator, Kind, Machine, Results, Settings};
 use tables::Form;
 use workloads::Workload;
@@ -64,6 +66,9 @@ pub(crate) struct Args {
     /// Compare libraries instead: gort's and those of Debian's packages, preloaded into the program of glibc
     #[arg(long)]
     preload: bool,
+    /// Instead: what each process holds while a load of many small objects comes, and after it has gone
+    #[arg(long, conflicts_with_all = ["workload", "rounds", "scale", "details", "from", "list", "preload"])]
+    over_time: bool,
     /// Show every figure of every allocator as well: user and system time, page faults
     #[arg(long)]
     details: bool,
@@ -102,6 +107,7 @@ Examples:
   gort compare --workload larson,xmalloc --allocators mimalloc3,jemalloc --rounds 15
   gort compare --workload larson --set threads=8 --seeds 1,2,3
   gort compare --preload --quick
+  gort compare --over-time --svg memory.svg
   gort compare --from compare.json --details";
 
 /// What `--quick` means, where nothing else is said.
@@ -150,6 +156,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let peers = if args.preload { preloaded(args)? } else { linked(args)? };
     let Some(first) = peers.first() else { return Err(bad_input("there is no allocator to run")) };
     let all: Vec<Workload> = first.ask("list")?;
+    if args.over_time {
+        return watch(args, peers, all);
+    }
     let workloads = workloads::choose(all, &args.workload)?;
     if args.list {
         return list(&peers, &workloads);
@@ -169,25 +178,50 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     show(args, &results)
 }
 
+/// `--over-time`.
+fn watch(args: &Args, mut peers: Vec<Peer>, all: Vec<Workload>) -> Result<(), Failure> {
+    let spike = workloads::choose(all, &[over_time::WORKLOAD.to_owned()])?;
+    let set = over_time::settings(args.quick, &args.set);
+    workloads::check_parameters(&spike, &set)?;
+    if let Some(ours) = peers.iter().position(|peer| peer.info.ours) {
+        peers.insert(ours + 1, peers[ours].with(over_time::BACKGROUND));
+    }
+    let seed = args.seeds.first().copied().unwrap_or(USUAL.2[0]);
+    let limit = Duration::from_secs(args.limit);
+    let seen = over_time::run(&peers, this_machine(), seed, set, limit)?;
+    write_out(args, |form| report::over_time(&seen, form), &seen, || chart::lines(&seen))
+}
+
 /// Prints the results and writes the files.
 fn show(args: &Args, results: &Results) -> Result<(), Failure> {
-    io::stdout().write_all(report_as(results, args.details, Form::Terminal).as_bytes())?;
-    if let Some(file) = &args.markdown {
-        save(file, &report_as(results, args.details, Form::Markdown))?;
-    }
-    if let Some(file) = &args.json {
-        let text =
-            serde_json::to_string_pretty(results).map_err(|e| failed(format!("cannot write JSON: {e}")))?;
-        save(file, &(text + "\n"))?;
-    }
-    if let Some(file) = &args.svg {
-        save(file, &chart::write(results).map_err(|e| failed(format!("cannot draw the chart: {e}")))?)?;
-    }
+    let report = |form| report::write(results, args.details, form);
+    write_out(args, report, results, || chart::dots(results))?;
     match results.failures().count() {
         0 => Ok(()),
         1 => Err(failed("one allocator crashed on one row")),
         n => Err(failed(format!("allocators crashed on {n} rows"))),
     }
+}
+
+fn write_out(
+    args: &Args,
+    report: impl Fn(Form) -> String,
+    figures: &impl Serialize,
+    chart: impl Fn() -> Result<String, String>,
+) -> Result<(), Failure> {
+    io::stdout().write_all(report(Form::Terminal).as_bytes())?;
+    if let Some(file) = &args.markdown {
+        save(file, &report(Form::Markdown))?;
+    }
+    if let Some(file) = &args.json {
+        let text =
+            serde_json::to_string_pretty(figures).map_err(|e| failed(format!("cannot write JSON: {e}")))?;
+        save(file, &(text + "\n"))?;
+    }
+    if let Some(file) = &args.svg {
+        save(file, &chart().map_err(|e| failed(format!("cannot draw the chart: {e}")))?)?;
+    }
+    Ok(())
 }
 
 /// One program for each allocator, built or found.

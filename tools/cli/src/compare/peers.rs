@@ -29,6 +29,7 @@ pub(super) struct Peer {
     pub(super) info: Allocator,
     program: PathBuf,
     preload: Option<PathBuf>,
+    environment: Option<(&'static str, &'static str)>,
     stamp: Stamp,
 }
 
@@ -69,7 +70,16 @@ impl Peer {
         };
         let stamp =
             stamp(&program).map_err(|e| bad_input(format!("cannot use {}: {e}", program.display())))?;
-        Ok(Self { info, program, preload: None, stamp })
+        Ok(Self { info, program, preload: None, environment: None, stamp })
+    }
+
+    /// The same with a variable set, under another name.
+    pub(super) fn with(&self, variable: (&'static str, &'static str)) -> Self {
+        let mut info = self.info.clone();
+        info.name = format!("{} {}", info.name, variable.1);
+        info.build = format!("{}, {}={}", info.build, variable.0, variable.1);
+        let (program, preload) = (self.program.clone(), self.preload.clone());
+        Self { info, program, preload, environment: Some(variable), stamp: self.stamp }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -83,6 +93,7 @@ impl Peer {
             Some(library) => command.env("LD_PRELOAD", library),
             None => command.env_remove("LD_PRELOAD"),
         };
+        command.envs(self.environment);
         command
     }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::judged::{Judged, Measure};
-use super::results::{Kind, Results};
+use super::over_time::OverTime;
+use super::results::{Kind, Machine, Results};
 use super::tables::{self, Form};
 
 /// The machine is called busy from this load per core on.
@@ -13,17 +14,9 @@ const BUSY: f64 = 0.25;
 pub(super) fn write(results: &Results, details: bool, form: Form) -> String {
     let judged = [Measure::Time, Measure::Peak].map(|measure| Judged::new(results, measure));
     let mut text = heading(results);
-    let mut section = |title: &str, explanation: &[String], body: &str| {
-        let title = match form {
-            Form::Terminal => title.to_owned(),
-            Form::Markdown => format!("### {title}"),
-        };
-        let (gap, line_end) = if form == Form::Markdown { ("\n\n", " ") } else { ("\n", "\n") };
-        let explanation = explanation.join(line_end);
-        let gap_after = if explanation.is_empty() { "" } else { gap };
-        let _ = write!(text, "\n{title}{gap}{explanation}{gap_after}{body}\n");
-    };
-    section("Allocators", &[], &tables::versions(results, form));
+    let mut section =
+        |title: &str, explanation: &[String], body: &str| add(&mut text, form, title, explanation, body);
+    section("Allocators", &[], &tables::versions(results.allocators.iter(), form));
     for (title, judged) in ["Time", "Peak memory"].iter().zip(&judged) {
         section(title, &explained(judged.measure, results), &tables::ratios(judged, form));
     }
@@ -39,11 +32,39 @@ pub(super) fn write(results: &Results, details: bool, form: Form) -> String {
     text
 }
 
+/// What `--over-time` has seen.
+pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
+    let mut text = format!(
+        "gort {}: what a process holds after a spike; {} {}, on {}.\n",
+        seen.gort,
+        seen.workload,
+        seen.set.join(" "),
+        place(&seen.machine)
+    );
+    let allocators = seen.series.iter().map(|series| &series.allocator);
+    add(&mut text, form, "Allocators", &[], &tables::versions(allocators, form));
+    let explanation =
+        "Resident memory of the process at its peak, and so long after the load was over.".to_owned();
+    add(&mut text, form, "Memory over time", &[explanation], &tables::over_time(seen, form));
+    text
+}
+
+/// A section.
+fn add(text: &mut String, form: Form, title: &str, explanation: &[String], body: &str) {
+    let (mark, gap, line_end) = match form {
+        Form::Terminal => ("", "\n", "\n"),
+        Form::Markdown => ("### ", "\n\n", " "),
+    };
+    let explanation = explanation.join(line_end);
+    let gap_after = if explanation.is_empty() { "" } else { gap };
+    let _ = write!(text, "\n{mark}{title}{gap}{explanation}{gap_after}{body}\n");
+}
+
 /// Sentences, each of which is a line on a terminal.
 fn explained(measure: Measure, results: &Results) -> Vec<String> {
     let what = if results.kind == Kind::Programs { "the load" } else { "the work itself" };
     let rounds = rounds(results);
-    match measure {
+    let mut lines = match measure {
         Measure::Time => vec![
             format!("Time of {what}, median of {rounds}, by the fastest of the row."),
             "To best peer: gort by the fastest of the others, and how far the rounds of either spread, by the same.".to_owned(),
@@ -54,7 +75,11 @@ fn explained(measure: Measure, results: &Results) -> Vec<String> {
             format!("Peak resident memory of the process, median of {rounds}, by the leanest of the row."),
             "To lean peer: gort by the leanest of the three fastest others.".to_owned(),
         ],
+    };
+    if results.failures().next().is_some() {
+        lines.push("A star: the mean of those rows that the allocator has completed.".to_owned());
     }
+    lines
 }
 
 fn rounds(results: &Results) -> String {
@@ -70,7 +95,7 @@ fn heading(results: &Results) -> String {
     let peers: Vec<&str> = results.allocators.iter().filter(|a| !a.ours).map(|a| a.name.as_str()).collect();
     let count = results.rows.len();
     let mut text = format!(
-        "gort {} beside {}: {} {}, {} in turns, on {}, {} cores, {:.0} GiB, Linux {}, huge pages: {}.\n",
+        "gort {} beside {}: {} {}, {} in turns, on {}.\n",
         results.gort,
         peers.join(", "),
         count,
@@ -81,11 +106,7 @@ fn heading(results: &Results) -> String {
             (_, _) => "rows of a workload and a seed",
         },
         rounds(results),
-        machine.processor,
-        machine.cores,
-        machine.memory_bytes as f64 / f64::from(1 << 30),
-        machine.kernel,
-        machine.huge_pages,
+        place(machine),
     );
     if settings.quick {
         let _ = writeln!(text, "Quick: few rounds of little work, for a glance and not to be quoted.");
@@ -106,6 +127,17 @@ fn heading(results: &Results) -> String {
             writeln!(text, "The machine was busy with other work when this began: load {:.2}.", machine.load);
     }
     text
+}
+
+fn place(machine: &Machine) -> String {
+    format!(
+        "{}, {} cores, {:.0} GiB, Linux {}, huge pages: {}",
+        machine.processor,
+        machine.cores,
+        machine.memory_bytes as f64 / f64::from(1 << 30),
+        machine.kernel,
+        machine.huge_pages,
+    )
 }
 
 /// How many rows have which end, and the worst; nothing if gort was held against no one.

@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::judged::{Contest, Judged, JudgedRow, Mean, Measure};
-use super::results::Results;
+use super::over_time::OverTime;
+use super::results::{Allocator, Results};
 use super::statistics::{Figure, Verdict};
 
 /// Where a table goes.
@@ -140,18 +141,30 @@ pub(super) fn details(results: &Results, form: Form) -> String {
 }
 
 /// What was compared.
-pub(super) fn versions(results: &Results, form: Form) -> String {
+pub(super) fn versions<'a>(allocators: impl Iterator<Item = &'a Allocator>, form: Form) -> String {
     let header = ["allocator", "version", "build"].map(str::to_owned);
-    let rows = results.allocators.iter().map(|a| vec![a.name.clone(), a.version.clone(), a.build.clone()]);
+    let rows = allocators.map(|a| vec![a.name.clone(), a.version.clone(), a.build.clone()]);
     form.render(&header, rows.collect(), &WORDS)
 }
 
-/// A mean over fewer rows than there are says so.
+/// What each process held at its peak and some time after the load.
+pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
+    let header =
+        ["allocator", "peak", "after 0.1 s", "after 1 s", "after 5 s", "at the end"].map(str::to_owned);
+    let rows = seen.series.iter().map(|series| {
+        let at = |seconds| series.at(seconds).map_or_else(String::new, mebibytes);
+        let name = series.allocator.name.clone();
+        vec![name, mebibytes(series.peak()), at(0.1), at(1.0), at(5.0), mebibytes(series.last())]
+    });
+    form.render(&header, rows.collect(), &WORDS)
+}
+
+/// A mean over fewer rows than there are has a star.
 fn shown_mean(mean: Mean, rows: usize) -> String {
     match mean.ratio {
         None => String::new(),
         Some(r) if mean.rows == rows => ratio(r),
-        Some(r) => format!("{} ({} rows)", ratio(r), mean.rows),
+        Some(r) => format!("{}*", ratio(r)),
     }
 }
 
@@ -215,10 +228,10 @@ mod tests {
         );
         assert_eq!(
             cells(4),
-            ["**geometric mean**", "", "", "**1.22**", "**1.41**", "**4.00 (1 rows)**", "**0.87**", "", ""]
+            ["**geometric mean**", "", "", "**1.22**", "**1.41**", "**4.00***", "**0.87**", "", ""]
         );
         let peak = ratios(&Judged::new(&results, Measure::Peak), Form::Terminal);
-        assert!(peak.lines().nth(1).unwrap().ends_with("2.00 glibc   0.0 %   heavier"), "{peak}");
+        assert!(peak.lines().nth(1).unwrap().ends_with("2.00 glibc   0.0 %  heavier"), "{peak}");
         assert_eq!(details(&results, Form::Terminal).lines().count(), 1 + 6);
     }
 }

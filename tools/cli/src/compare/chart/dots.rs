@@ -48,26 +48,33 @@ pub(in super::super) fn write(results: &Results) -> Result<String, String> {
 
 fn lines<'a>(results: &'a Results, judged: &[Judged<'a>; 2]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
-    let mut group = "";
-    let mut seen = Vec::new();
-    for row in &results.rows {
-        if seen.contains(&row.name.as_str()) {
-            continue;
-        }
-        seen.push(&row.name);
-        if row.group != group {
-            group = &row.group;
+    for group in distinct(results.rows.iter().map(|row| row.group.as_str())) {
+        if !group.is_empty() {
             lines.push(Line::Group(group));
         }
-        let panels = [0, 1]
-            .map(|panel| (0..results.allocators.len()).map(|a| dot(&judged[panel], &row.name, a)).collect());
-        lines.push(Line::Row { name: &row.name, panels });
+        let members = results.rows.iter().filter(|row| row.group == group);
+        for name in distinct(members.map(|row| row.name.as_str())) {
+            let panels = [0, 1]
+                .map(|panel| (0..results.allocators.len()).map(|a| dot(&judged[panel], name, a)).collect());
+            lines.push(Line::Row { name, panels });
+        }
     }
     let means = [0, 1].map(|panel: usize| {
         judged[panel].means.iter().map(|mean| mean.ratio.map_or(Dot::Nothing, Dot::At)).collect()
     });
     lines.push(Line::Means(means));
     lines
+}
+
+/// Each once, in the order of their first appearance.
+fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(&one) {
+            seen.push(one);
+        }
+    }
+    seen
 }
 
 /// All seeds of a workload.
@@ -94,8 +101,9 @@ fn farthest(lines: &[Line], panel: usize) -> f64 {
 fn draw(svg: &mut String, results: &Results, lines: &[Line]) -> Drawn {
     let names: Vec<&str> = results.allocators.iter().map(|a| a.name.as_str()).collect();
     let marks = marks::marks(results.allocators.iter().map(|a| a.ours));
-    // The legend of many names takes a second line.
-    let head = 132;
+    // The names of many allocators take a second line.
+    let letters: usize = names.iter().map(|name| name.len() + 4).sum();
+    let head = if letters * 8 < WIDTH as usize { 132 } else { 154 };
     let height = head + ROW * lines.len() as i32 + 44;
     let area = SVGBackend::with_string(svg, (WIDTH as u32, height as u32)).into_drawing_area();
     area.fill(&WHITE)?;

@@ -12,6 +12,8 @@ pub(super) const FAINT: RGBColor = RGBColor(0x77, 0x77, 0x77);
 pub(super) const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 pub(super) const BAND: RGBColor = RGBColor(0xf6, 0xf6, 0xf6);
 const GORT: RGBColor = RGBColor(0xd0, 0x10, 0x10);
+/// gort with something changed.
+const GORT_TOO: RGBColor = RGBColor(0xf0, 0x8a, 0x8a);
 /// Told apart by the colour-blind too, and by shape where there is no colour.
 const PEERS: [(RGBColor, Shape); 8] = [
     (RGBColor(0x55, 0x55, 0x55), Shape::Circle),
@@ -52,6 +54,16 @@ pub(super) fn marks(ours: impl Iterator<Item = bool>) -> Vec<Mark> {
         Mark { color, shape, radius: 4 }
     })
     .collect()
+}
+
+/// A line's colour for each allocator; the first of ours is gort as it comes.
+pub(super) fn colors(ours: impl Iterator<Item = bool>) -> Vec<RGBColor> {
+    let mut first = true;
+    let ours: Vec<bool> = ours.collect();
+    let with_color = marks(ours.iter().copied()).into_iter().zip(ours);
+    with_color
+        .map(|(mark, ours)| if ours && !std::mem::take(&mut first) { GORT_TOO } else { mark.color })
+        .collect()
 }
 
 impl Mark {
@@ -119,7 +131,7 @@ fn styled(
     Ok(area.draw(&Text::new(text.to_owned(), at, style))?)
 }
 
-/// The marks with their names in one line, or more if it is not wide enough; gives the height.
+/// The marks with their names; gives the height.
 pub(super) fn legend(
     area: &Area,
     names: &[&str],
@@ -128,16 +140,43 @@ pub(super) fn legend(
     left: i32,
     right: i32,
 ) -> Result<i32, Box<dyn std::error::Error>> {
+    named(area, names, top, left, right, |number, (x, y)| marks[number].draw(area, (x + 8, y)))
+}
+
+/// The lines with their names; gives the height.
+pub(super) fn key(
+    area: &Area,
+    names: &[&str],
+    colors: &[RGBColor],
+    top: i32,
+    left: i32,
+    right: i32,
+) -> Result<i32, Box<dyn std::error::Error>> {
+    named(area, names, top, left, right, |number, (x, y)| {
+        let line = PathElement::new([(x, y), (x + 16, y)], colors[number].stroke_width(4));
+        Ok(area.draw(&line)?)
+    })
+}
+
+/// Names behind what `draw` puts in front of them, in one line, or more if it is not wide enough.
+fn named(
+    area: &Area,
+    names: &[&str],
+    top: i32,
+    left: i32,
+    right: i32,
+    draw: impl Fn(usize, (i32, i32)) -> Drawn,
+) -> Result<i32, Box<dyn std::error::Error>> {
     const LINE: i32 = 22;
     const LETTER: i32 = 8;
     let (mut x, mut y) = (left, top);
-    for (name, mark) in names.iter().zip(marks) {
+    for (number, name) in names.iter().enumerate() {
         let width = 34 + LETTER * name.chars().count() as i32;
         if x + width > right && x > left {
             (x, y) = (left, y + LINE);
         }
-        mark.draw(area, (x + 8, y))?;
-        text(area, name, (x + 20, y), 16, INK, HPos::Left)?;
+        draw(number, (x, y))?;
+        text(area, name, (x + 22, y), 16, INK, HPos::Left)?;
         x += width;
     }
     Ok(y + LINE - top)

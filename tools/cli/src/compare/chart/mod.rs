@@ -1,7 +1,8 @@
 //! Charts as SVG.
 
 mod dots;
+mod lines;
 mod marks;
-pub(super) mod lines;
 
-pub(super) use dots::write;
+pub(super) use dots::write as dots;
+pub(super) use lines::write as lines;
