@@ -89,6 +89,36 @@ impl PallocBits {
         words(i, n).all(|(w, mask)| self.0[w] & mask == mask)
     }
 
+    /// How many bits right below bit `i` are clear.
+    #[inline]
+    pub(super) fn clear_below(&self, i: usize) -> usize {
+        let (mut w, inside) = (i / 64, i % 64);
+        if inside > 0 {
+            let used = self.0[w] << (64 - inside);
+            if used != 0 {
+                return used.leading_zeros() as usize;
+            }
+        }
+        while w > 0 && self.0[w - 1] == 0 {
+            w -= 1;
+        }
+        i - w * 64 + if w > 0 { self.0[w - 1].leading_zeros() as usize } else { 0 }
+    }
+
+    /// How many bits from bit `i` on are clear.
+    #[inline]
+    pub(super) fn clear_from(&self, i: usize) -> usize {
+        let used = self.0.get(i / 64).map_or(0, |w| w >> (i % 64));
+        if used != 0 {
+            return used.trailing_zeros() as usize;
+        }
+        let next = (i / 64 + 1).min(WORDS);
+        match self.0[next..].iter().position(|&w| w != 0) {
+            Some(w) => (next + w) * 64 + self.0[next + w].trailing_zeros() as usize - i,
+            None => CHUNK_PAGES - i,
+        }
+    }
+
     /// The highest clear bit among the `n` bits from `i` on.
     pub(super) fn last_clear(&self, i: usize, n: usize) -> Option<usize> {
         words(i, n)
@@ -351,6 +381,9 @@ mod tests {
             assert_eq!(b.count(i, n), (i..i + n).filter(|&j| bit(&b, j)).count());
             assert_eq!(b.any(i, n), (i..i + n).any(|j| bit(&b, j)));
             assert_eq!(b.all(i, n), (i..i + n).all(|j| bit(&b, j)));
+            assert_eq!(b.clear_below(i), (0..i).rev().take_while(|&j| !bit(&b, j)).count());
+            assert_eq!(b.clear_from(i), (i..512).take_while(|&j| !bit(&b, j)).count());
+            assert_eq!(b.clear_from(512), 0);
             assert_eq!(b.pages64(i), b.0[i / 64]);
         }
     }

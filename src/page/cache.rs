@@ -81,7 +81,8 @@ impl<O: Os> PageAlloc<O> {
         let word = chunk.scavenged.pages64_mut(base % CHUNK_PAGES);
         let scavenged = *word;
         *word = 0;
-        self.took(base / CHUNK_PAGES, free.count_ones() as usize, scavenged.count_ones() as usize);
+        let sum = chunk.alloc.summarize();
+        self.took(base / CHUNK_PAGES, free.count_ones() as usize, scavenged.count_ones() as usize, sum);
         // Nothing was free below the window, and nothing is in it.
         self.search = PageIdx(base + WINDOW);
         Some(PageCache { base: PageIdx(base), free, scavenged })
@@ -98,7 +99,8 @@ impl<O: Os> PageAlloc<O> {
         debug_assert!(*word & free == free, "pages are free already");
         *word &= !free;
         *chunk.scavenged.pages64_mut(base.0 % CHUNK_PAGES) |= scavenged;
-        self.gave(base.0 / CHUNK_PAGES, free.count_ones() as usize, scavenged.count_ones() as usize);
+        let sum = chunk.alloc.summarize();
+        self.gave(base.0 / CHUNK_PAGES, free.count_ones() as usize, scavenged.count_ones() as usize, sum);
         self.search = self.search.min(base + Pages(free.trailing_zeros() as usize));
     }
 }

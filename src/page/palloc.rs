@@ -291,7 +291,8 @@ impl<O: Os> PageAlloc<O> {
         let (c, i) = (r.start.0 / CHUNK_PAGES, r.start.0 % CHUNK_PAGES);
         if i + r.len.0 <= CHUNK_PAGES && r.len.0 > 0 {
             let scavenged = self.chunks.at_mut(c).alloc(i, r.len.0);
-            self.took(c, r.len.0, scavenged);
+            let sum = self.sum_around(c, i, r.len.0, false);
+            self.took(c, r.len.0, scavenged, sum);
             return Pages(scavenged);
         }
         self.take_across(r)
@@ -325,7 +326,8 @@ impl<O: Os> PageAlloc<O> {
                 chunk.free(i, n);
             }
             if n == r.len.0 {
-                self.gave(c, n, if scavenged { n } else { 0 });
+                let sum = self.sum_around(c, i, n, true);
+                self.gave(c, n, if scavenged { n } else { 0 }, sum);
                 self.search = self.search.min(r.start);
                 return;
             }
@@ -347,19 +349,37 @@ impl<O: Os> PageAlloc<O> {
         }
     }
 
-    /// Books that `n` pages of chunk `c` are now marked as in use; `scavenged` of them had no frames.
+    /// The summary of chunk `c`, of which pages `i` to `i + n` have just been marked as free or as in use. Mostly the old summary and
+    /// the run around those pages tell.
     #[inline]
-    pub(super) fn took(&mut self, c: usize, n: usize, scavenged: usize) {
-        self.sums.set_leaf(c, self.chunks.at(c).alloc.summarize());
+    fn sum_around(&self, c: usize, i: usize, n: usize, free: bool) -> Sum {
+        let (bits, old) = (&self.chunks.at(c).alloc, self.sums.leaf(c));
+        let (below, above) = (bits.clear_below(i), bits.clear_from(i + n));
+        let run = below + n + above;
+        let (first, last, max) = match free {
+            true => (run, run, old.max().max(run)),
+            // Another run is the longest, and still is.
+            false if run < old.max() => (below, above, old.max()),
+            false => return bits.summarize(),
+        };
+        let start = if below == i { first } else { old.start() };
+        let end = if i + n + above == CHUNK_PAGES { last } else { old.end() };
+        Sum::new(start, max, end)
+    }
+
+    /// Books that `n` pages of chunk `c` are now marked as in use; `scavenged` of them had no frames. `sum` is the chunk's new summary.
+    #[inline]
+    pub(super) fn took(&mut self, c: usize, n: usize, scavenged: usize, sum: Sum) {
+        self.sums.set_leaf(c, sum);
         self.index.took(c, n, scavenged);
         self.free -= Pages(n);
         self.free_scavenged -= Pages(scavenged);
     }
 
-    /// Books that `n` pages of chunk `c` are now marked as free; `scavenged` of them have no frames.
+    /// Books that `n` pages of chunk `c` are now marked as free; `scavenged` of them have no frames. `sum` is the chunk's new summary.
     #[inline]
-    pub(super) fn gave(&mut self, c: usize, n: usize, scavenged: usize) {
-        self.sums.set_leaf(c, self.chunks.at(c).alloc.summarize());
+    pub(super) fn gave(&mut self, c: usize, n: usize, scavenged: usize, sum: Sum) {
+        self.sums.set_leaf(c, sum);
         self.index.gave(c, n, scavenged);
         self.free += Pages(n);
         self.free_scavenged += Pages(scavenged);
