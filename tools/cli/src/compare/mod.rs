@@ -188,8 +188,12 @@ fn watch(args: &Args, mut peers: Vec<Peer>, all: Vec<Workload>) -> Result<(), Fa
     }
     let seed = args.seeds.first().copied().unwrap_or(USUAL.2[0]);
     let limit = Duration::from_secs(args.limit);
-    let seen = over_time::run(&peers, this_machine(), seed, set, limit)?;
-    write_out(args, |form| report::over_time(&seen, form), &seen, || chart::lines(&seen))
+    let seen = over_time::run(&peers, this_machine(), seed, set, limit);
+    write_out(args, |form| report::over_time(&seen, form), &seen, || chart::lines(&seen))?;
+    match seen.failures().count() {
+        0 => Ok(()),
+        n => Err(failed(format!("{n} of {} allocators crashed", seen.series.len()))),
+    }
 }
 
 /// Prints the results and writes the files.

@@ -10,7 +10,6 @@ use super::peers::Peer;
 use super::progress::Step;
 use super::results::{Allocator, Machine};
 use super::workloads::Report;
-use crate::failure::{Failure, failed};
 
 /// The workload, and what it is made to do: half a GiB on each of two threads, and ten seconds afterwards.
 pub(super) const WORKLOAD: &str = "spike";
@@ -39,6 +38,16 @@ pub(super) struct Series {
     pub(super) work_seconds: f64,
     /// Seconds since the start of the process, and the KiB of it that were resident.
     pub(super) points: Vec<(f64, f64)>,
+    /// Why there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<String>,
+}
+
+impl OverTime {
+    /// What failed.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.series.iter().filter_map(|s| Some((s.allocator.name.as_str(), s.failure.as_deref()?)))
+    }
 }
 
 impl Series {
@@ -57,8 +66,8 @@ impl Series {
     }
 
     /// The last that was seen.
-    pub(super) fn last(&self) -> f64 {
-        self.points.last().map_or(0.0, |(_, kib)| *kib)
+    pub(super) fn last(&self) -> Option<f64> {
+        self.points.last().map(|(_, kib)| *kib)
     }
 }
 
@@ -75,19 +84,23 @@ pub(super) fn run(
     seed: u64,
     set: Vec<String>,
     limit: Duration,
-) -> Result<OverTime, Failure> {
+) -> OverTime {
     let mut series = Vec::with_capacity(peers.len());
     for (number, peer) in peers.iter().enumerate() {
         let step = Step::new(&format!("watching {} ({} of {})", peer.name(), number + 1, peers.len()));
-        series.push(watch(peer, seed, &set, limit)?);
+        let (work_seconds, points, failure) = match watch(peer, seed, &set, limit) {
+            Ok((work_seconds, points)) => (work_seconds, points, None),
+            Err(failure) => (0.0, Vec::new(), Some(failure)),
+        };
         step.done();
+        series.push(Series { allocator: peer.info.clone(), work_seconds, points, failure });
     }
     let gort = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(OverTime { gort, machine, workload: WORKLOAD.to_owned(), set, series })
+    OverTime { gort, machine, workload: WORKLOAD.to_owned(), set, series }
 }
 
-fn watch(peer: &Peer, seed: u64, set: &[String], limit: Duration) -> Result<Series, Failure> {
-    let why = |what: String| failed(format!("{WORKLOAD}, {}: {what}", peer.name()));
+/// Seconds of the load, and the points; or why there are none.
+fn watch(peer: &Peer, seed: u64, set: &[String], limit: Duration) -> Result<(f64, Vec<(f64, f64)>), String> {
     let mut command = peer.command();
     command.args(["run", WORKLOAD, "--seed", &seed.to_string()]);
     for setting in set {
@@ -101,16 +114,16 @@ fn watch(peer: &Peer, seed: u64, set: &[String], limit: Duration) -> Result<Seri
             points.push((start.elapsed().as_secs_f64(), pages * page_kib));
         }
     };
-    let ended = child::run(&mut command, limit, Some((EVERY, &mut look))).map_err(|e| why(e.to_string()))?;
+    let ended = child::run(&mut command, limit, Some((EVERY, &mut look))).map_err(|e| e.to_string())?;
     if let Some(failure) = ended.failure {
-        return Err(why(failure));
+        return Err(failure);
     }
     let report: Report =
-        serde_json::from_str(&ended.stdout).map_err(|e| why(format!("its output is no report: {e}")))?;
+        serde_json::from_str(&ended.stdout).map_err(|e| format!("its output is no report: {e}"))?;
     if points.is_empty() {
-        return Err(why(format!("it ended within {} ms, too soon to see anything", EVERY.as_millis())));
+        return Err(format!("it ended within {} ms, too soon to see anything", EVERY.as_millis()));
     }
-    Ok(Series { allocator: peer.info.clone(), work_seconds: report.seconds, points })
+    Ok((report.seconds, points))
 }
 
 fn resident_pages(pid: u32) -> Option<f64> {
@@ -126,8 +139,8 @@ mod tests {
         let allocator =
             Allocator { name: "a".to_owned(), version: String::new(), build: String::new(), ours: true };
         let points = vec![(0.5, 100.0), (1.5, 900.0), (2.5, 700.0), (3.5, 300.0)];
-        let series = Series { allocator, work_seconds: 2.0, points };
-        assert_eq!((series.peak(), series.last()), (900.0, 300.0));
+        let series = Series { allocator, work_seconds: 2.0, points, failure: None };
+        assert_eq!((series.peak(), series.last()), (900.0, Some(300.0)));
         assert_eq!((series.at(0.0), series.at(1.0), series.at(5.0)), (Some(700.0), Some(300.0), None));
         assert_eq!(series.after_load().next(), Some((-1.5, 100.0)));
     }

@@ -46,6 +46,9 @@ pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
     let explanation =
         "Resident memory of the process at its peak, and so long after the load was over.".to_owned();
     add(&mut text, form, "Memory over time", &[explanation], &tables::over_time(seen, form));
+    for (allocator, why) in seen.failures() {
+        let _ = writeln!(text, "\n{allocator}: {why}");
+    }
     text
 }
 

@@ -154,7 +154,8 @@ pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
     let rows = seen.series.iter().map(|series| {
         let at = |seconds| series.at(seconds).map_or_else(String::new, mebibytes);
         let name = series.allocator.name.clone();
-        vec![name, mebibytes(series.peak()), at(0.1), at(1.0), at(5.0), mebibytes(series.last())]
+        let peak = if series.failure.is_some() { "crashed".to_owned() } else { mebibytes(series.peak()) };
+        vec![name, peak, at(0.1), at(1.0), at(5.0), series.last().map_or_else(String::new, mebibytes)]
     });
     form.render(&header, rows.collect(), &WORDS)
 }

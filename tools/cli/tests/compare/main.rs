@@ -4,6 +4,7 @@
 mod build;
 mod options;
 mod output;
+mod over_time;
 mod runs;
 
 use std::fs::{self, Permissions};

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::marks::{self, Drawn, FAINT, GRID, INK};
-use crate::compare::over_time::OverTime;
+use crate::compare::over_time::{OverTime, Series};
 
 const SIZE: (u32, u32) = (1000, 520);
 
@@ -18,7 +18,12 @@ pub(in super::super) fn write(seen: &OverTime) -> Result<String, String> {
 fn draw(svg: &mut String, seen: &OverTime) -> Drawn {
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let names: Vec<&str> = seen.series.iter().map(|s| s.allocator.name.as_str()).collect();
+    let name = |s: &Series| match s.failure {
+        Some(_) => format!("{} (crashed)", s.allocator.name),
+        None => s.allocator.name.clone(),
+    };
+    let names: Vec<String> = seen.series.iter().map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let colors = marks::colors(seen.series.iter().map(|s| s.allocator.ours));
     marks::bold(&area, "Memory that a process holds after a spike", (16, 22), 22, INK, HPos::Left)?;
     let subtitle = format!("resident MiB; {} {}", seen.workload, seen.set.join(" "));
