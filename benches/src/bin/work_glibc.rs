@@ -16,7 +16,8 @@ fn main() -> ExitCode {
 
 /// The version of the C library that this process runs with.
 fn version() -> String {
-    // SAFETY: takes nothing, and gives a string that lives as long as the library.
-    let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
-    version.to_string_lossy().into_owned()
+    // SAFETY: takes nothing, and may be called at any time.
+    let version = unsafe { libc::gnu_get_libc_version() };
+    // SAFETY: a string that lives as long as the library.
+    unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned()
 }
