@@ -43,6 +43,11 @@ impl Prefix {
         Ok(prefix)
     }
 
+    /// One that puts nothing before a program.
+    pub(crate) fn quiet(prefix: Self) -> Self {
+        Self { words: String::new(), ..prefix }
+    }
+
     /// Under the prefix, a process must have a library that it has not without.
     fn checked(words: String, name: &str) -> Result<Self, String> {
         let without = libraries("")?;

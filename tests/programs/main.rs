@@ -1,7 +1,7 @@
 //! Real programs with and without gort: servers, databases, languages, compilers and tools, each under a load that allocates.
 //!
 //! A program is one script in `scenarios/`, whose first comment says what it does. It runs in rounds: once as it is and once
-//! with gort's library preloaded, in turns, so that whatever slows the machine slows both. What it prints must be the same
+//! with gort's library preloaded, or with others as well, in turns, so that whatever slows the machine slows all. What it prints must be the same
 //! every time. Time and memory are printed and never judged.
 //!
 //! A script is called as `NAME version`, then as `NAME prepare`, which makes the inputs in `$SHARED` and prints `note: ...` for
@@ -53,14 +53,17 @@ struct Options {
     /// Write every run's figures to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Put this before a program in place of gort, for example "env LD_PRELOAD=/usr/lib/libother.so"
+    /// Put this before a program in place of gort, for example "env LD_PRELOAD=/usr/lib/libother.so"; given again, all run in
+    /// turns, and the word gort is gort
     #[arg(long, value_name = "PREFIX")]
-    under: Option<String>,
+    under: Vec<String>,
     /// Leave the directories of failed runs where they are
     #[arg(long)]
     keep: bool,
 }
 
+/// The prefix that stands for gort.
+const GORT: &str = "gort";
 /// A check failed.
 const FAILED: u8 = 1;
 /// The command line asks for what there is not.
@@ -140,35 +143,43 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     }
     let place = Place::create(options.keep, Limits::default())
         .map_err(|e| format!("cannot make a work directory: {e}"))?;
-    let prefix = match &options.under {
-        Some(words) => Prefix::given(words)?,
-        None => Prefix::gort(place.root())?,
-    };
+    let gort = [GORT.to_owned()];
+    let under = if options.under.is_empty() { &gort } else { options.under.as_slice() };
+    let prefixes: Vec<Prefix> = under
+        .iter()
+        .map(|words| if words == GORT { Prefix::gort(place.root()) } else { Prefix::given(words) })
+        .collect::<Result<_, _>>()?;
+    let names: Vec<String> = prefixes.iter().map(|prefix| prefix.name().to_owned()).collect();
+    if let Some(twice) =
+        names.iter().enumerate().find_map(|(i, name)| names[..i].contains(name).then_some(name))
+    {
+        return Err(format!("--under: {twice} is given twice"));
+    }
     process::prepare().map_err(|e| format!("cannot watch over processes: {e}"))?;
 
-    let mut progress = Progress::new(chosen.len(), prefix.name().to_owned());
+    let mut progress = Progress::new(chosen.len(), names.clone());
     let mut outcomes = Vec::with_capacity(chosen.len());
     for scenario in chosen {
-        let outcome = rounds::run(scenario, &place, &prefix, options.rounds, &mut progress);
+        let outcome = rounds::run(scenario, &place, &prefixes, options.rounds, &mut progress);
         progress.finished(&outcome);
         outcomes.push(outcome);
         if process::interrupted() {
             return Err("interrupted".to_owned());
         }
     }
-    let table = report::table(&outcomes);
-    println!("{}\n\n{table}", report::heading(prefix.name()));
-    write_files(options, &outcomes, &prefix).map_err(|e| format!("cannot write the results: {e}"))?;
+    let table = report::table(&outcomes, &names);
+    println!("{}\n\n{table}", report::heading(&names));
+    write_files(options, &outcomes, &names).map_err(|e| format!("cannot write the results: {e}"))?;
     Ok(outcomes.iter().all(|o| o.failure.is_none()))
 }
 
-fn write_files(options: &Options, outcomes: &[rounds::Outcome], prefix: &Prefix) -> io::Result<()> {
+fn write_files(options: &Options, outcomes: &[rounds::Outcome], under: &[String]) -> io::Result<()> {
     if let Some(file) = &options.markdown {
-        let heading = report::heading(prefix.name());
-        fs::write(file, format!("{heading}\n\n{}\n", report::table(outcomes)))?;
+        let heading = report::heading(under);
+        fs::write(file, format!("{heading}\n\n{}\n", report::table(outcomes, under)))?;
     }
     if let Some(file) = &options.json {
-        fs::write(file, format!("{:#}\n", report::json(outcomes, prefix.name())))?;
+        fs::write(file, format!("{:#}\n", report::json(outcomes, under)))?;
     }
     Ok(())
 }

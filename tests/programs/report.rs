@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::rounds::{Figures, Outcome, Pair};
+use super::rounds::{Figures, Outcome, Round};
 
 /// What a program is thought to take before any has shown it.
 const GUESS: Duration = Duration::from_secs(25);
@@ -17,7 +17,7 @@ pub(crate) struct Progress {
     programs: usize,
     done: u32,
     name: String,
-    under: String,
+    under: Vec<String>,
     start: Instant,
     /// When this program started, when its first run did, and how many runs have begun since.
     program_start: Instant,
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(programs: usize, under: String) -> Self {
+    pub(crate) fn new(programs: usize, under: Vec<String>) -> Self {
         let now = Instant::now();
         let terminal = io::stderr().is_terminal();
         let name = String::new();
@@ -48,7 +48,7 @@ impl Progress {
 
     /// Tells nobody.
     pub(crate) fn silent() -> Self {
-        Self { told: false, ..Self::new(0, String::new()) }
+        Self { told: false, ..Self::new(0, Vec::new()) }
     }
 
     /// The next program.
@@ -90,13 +90,16 @@ impl Progress {
     pub(crate) fn finished(&mut self, outcome: &Outcome) {
         let clear = if self.terminal { "\r\x1b[2K" } else { "" };
         match &outcome.failure {
-            None => eprintln!(
-                "{clear}{} passed; {} / glibc: time {}, peak memory {}",
-                self.head(),
-                self.under,
-                ratio(&outcome.pairs, |f| f.seconds),
-                ratio(&outcome.pairs, |f| f.peak_kib),
-            ),
+            None => {
+                let ratios = self.under.iter().enumerate().map(|(prefix, under)| {
+                    format!(
+                        "{under} / glibc: time {}, peak memory {}",
+                        ratio(&outcome.rounds, prefix, |f| f.seconds),
+                        ratio(&outcome.rounds, prefix, |f| f.peak_kib),
+                    )
+                });
+                eprintln!("{clear}{} passed; {}", self.head(), ratios.collect::<Vec<_>>().join("; "));
+            }
             Some(failure) => eprintln!("{clear}{} FAILED: {failure}", self.head()),
         }
         self.done += 1;
@@ -122,7 +125,8 @@ fn minutes(time: Duration) -> String {
 }
 
 /// On what machine this is.
-pub(crate) fn heading(under: &str) -> String {
+pub(crate) fn heading(under: &[String]) -> String {
+    let under = under.join(", ");
     format!(
         "Programs with {under} against the same programs without, {}, {} cores. Ratios are {under} / glibc: the median of the \
          rounds (least to most). CPU time and peak memory are the server's own where the program is a server.",
@@ -137,41 +141,38 @@ fn processor() -> String {
     name.map_or_else(|| "unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// A row for each program.
-pub(crate) fn table(outcomes: &[Outcome]) -> Table {
+/// A row for each program, or for each library that it has run with.
+pub(crate) fn table(outcomes: &[Outcome], under: &[String]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    table.set_header(
-        [
-            "program",
-            "version",
-            "passed",
-            "rounds",
-            "time",
-            "CPU time",
-            "peak memory",
-            "glibc, s",
-            "glibc, MiB",
-        ]
-        .map(str::to_owned),
-    );
+    let mut header = vec!["program", "version"];
+    header.extend((under.len() > 1).then_some("with"));
+    let words = header.len() + 1;
+    header.extend(["passed", "rounds", "time", "CPU time", "peak memory", "glibc, s", "glibc, MiB"]);
+    table.set_header(header.into_iter().map(str::to_owned));
     for outcome in outcomes {
-        let pairs = &outcome.pairs;
-        let median_of = |of: fn(&Figures) -> f64| median(pairs.iter().map(|p| of(&p.without)).collect());
+        let rounds = &outcome.rounds;
+        let without =
+            |of: fn(&Figures) -> f64| median(rounds.iter().filter_map(|r| r.0[0].as_ref().map(of)).collect());
         let show = |n: Option<f64>, digits| n.map_or_else(String::new, |n| format!("{n:.digits$}"));
-        table.add_row([
-            outcome.name.clone(),
-            outcome.version.clone(),
-            if outcome.failure.is_none() { "yes".to_owned() } else { "NO".to_owned() },
-            pairs.len().to_string(),
-            ratio(pairs, |f| f.seconds),
-            ratio(pairs, |f| f.cpu_seconds),
-            ratio(pairs, |f| f.peak_kib),
-            show(median_of(|f| f.seconds), 2),
-            show(median_of(|f| f.peak_kib / 1024.0), 1),
-        ]);
+        for (prefix, name) in under.iter().enumerate() {
+            let failed = if under.len() > 1 { &outcome.dropped[prefix] } else { &outcome.failure };
+            let passed = failed.is_none() && rounds.iter().any(|r| r.0[prefix + 1].is_some());
+            let mut row = vec![outcome.name.clone(), outcome.version.clone()];
+            row.extend((under.len() > 1).then(|| name.clone()));
+            row.extend([
+                if passed { "yes".to_owned() } else { "NO".to_owned() },
+                rounds.iter().filter(|r| r.0[prefix + 1].is_some()).count().to_string(),
+                ratio(rounds, prefix, |f| f.seconds),
+                ratio(rounds, prefix, |f| f.cpu_seconds),
+                ratio(rounds, prefix, |f| f.peak_kib),
+                show(without(|f| f.seconds), 2),
+                show(without(|f| f.peak_kib / 1024.0), 1),
+            ]);
+            table.add_row(row);
+        }
     }
-    for number in 3..9 {
+    for number in words..words + 6 {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -180,8 +181,8 @@ pub(crate) fn table(outcomes: &[Outcome]) -> Table {
 }
 
 /// The median of the rounds, and the least and the most; nothing if there were none.
-fn ratio(pairs: &[Pair], of: fn(&Figures) -> f64) -> String {
-    let ratios: Vec<f64> = pairs.iter().map(|p| p.ratio(of)).collect();
+fn ratio(rounds: &[Round], prefix: usize, of: fn(&Figures) -> f64) -> String {
+    let ratios: Vec<f64> = rounds.iter().filter_map(|r| r.ratio(prefix, of)).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let most = ratios.iter().copied().fold(0.0, f64::max);
     median(ratios).map_or_else(String::new, |m| format!("{m:.2} ({least:.2} to {most:.2})"))
@@ -198,27 +199,32 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// Everything that was measured.
-pub(crate) fn json(outcomes: &[Outcome], under: &str) -> Value {
+pub(crate) fn json(outcomes: &[Outcome], under: &[String]) -> Value {
     let figures =
         |f: &Figures| json!({ "seconds": f.seconds, "cpu_seconds": f.cpu_seconds, "peak_kib": f.peak_kib });
     let programs: Vec<Value> = outcomes
         .iter()
         .map(|outcome| {
-            let rounds: Vec<Value> = outcome
-                .pairs
+            let names = || std::iter::once("glibc").chain(under.iter().map(String::as_str));
+            let rounds: Vec<Map<String, Value>> = outcome
+                .rounds
                 .iter()
-                .map(|pair| json!({ "glibc": figures(&pair.without), under: figures(&pair.with) }))
+                .map(|round| {
+                    let ran = names().zip(&round.0).filter_map(|(name, f)| Some((name, f.as_ref()?)));
+                    ran.map(|(name, f)| (name.to_owned(), figures(f))).collect()
+                })
                 .collect();
-            let ratio = |of: fn(&Figures) -> f64| median(outcome.pairs.iter().map(|p| p.ratio(of)).collect());
+            let dropped =
+                under.iter().zip(&outcome.dropped).filter_map(|(name, why)| Some((name, why.as_ref()?)));
+            let failures: Map<String, Value> =
+                dropped.map(|(name, why)| (name.clone(), json!(why))).collect();
             json!({
                 "name": outcome.name,
                 "version": outcome.version,
                 "passed": outcome.failure.is_none(),
                 "failure": outcome.failure,
+                "failures": failures,
                 "rounds": rounds,
-                "time_ratio": ratio(|f| f.seconds),
-                "cpu_ratio": ratio(|f| f.cpu_seconds),
-                "peak_ratio": ratio(|f| f.peak_kib),
             })
         })
         .collect();

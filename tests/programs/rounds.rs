@@ -20,17 +20,14 @@ pub(crate) struct Figures {
     pub(crate) peak_kib: f64,
 }
 
-/// One round.
-#[derive(Clone, Copy)]
-pub(crate) struct Pair {
-    pub(crate) without: Figures,
-    pub(crate) with: Figures,
-}
+/// One round: the figures without, then those under each prefix that has not failed before.
+pub(crate) struct Round(pub(crate) Vec<Option<Figures>>);
 
-impl Pair {
-    /// With, by without, of the figure that `of` picks.
-    pub(crate) fn ratio(&self, of: fn(&Figures) -> f64) -> f64 {
-        of(&self.with) / of(&self.without)
+impl Round {
+    /// Under a prefix, by without, of the figure that `of` picks.
+    pub(crate) fn ratio(&self, prefix: usize, of: fn(&Figures) -> f64) -> Option<f64> {
+        let under = self.0.get(prefix + 1).copied().flatten()?;
+        Some(of(&under) / of(&self.0[0]?))
     }
 }
 
@@ -38,23 +35,31 @@ impl Pair {
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) version: String,
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) rounds: Vec<Round>,
     /// The first line says it all, more may follow.
     pub(crate) failure: Option<String>,
+    /// Why the program does not run on under a prefix, where there are several.
+    pub(crate) dropped: Vec<Option<String>>,
 }
 
 /// Runs all rounds, or as many as pass.
 pub(crate) fn run(
     scenario: &Scenario,
     place: &Place,
-    prefix: &Prefix,
+    prefixes: &[Prefix],
     rounds: Option<u32>,
     progress: &mut Progress,
 ) -> Outcome {
-    let mut outcome =
-        Outcome { name: scenario.name.clone(), version: String::new(), pairs: Vec::new(), failure: None };
+    let mut outcome = Outcome {
+        name: scenario.name.clone(),
+        version: String::new(),
+        rounds: Vec::new(),
+        failure: None,
+        dropped: vec![None; prefixes.len()],
+    };
     progress.started(&scenario.name);
-    outcome.failure = measure(scenario, place, prefix, rounds, progress, &mut outcome).err();
+    let failure = measure(scenario, place, prefixes, rounds, progress, &mut outcome).err();
+    outcome.failure = failure.or_else(|| outcome.dropped.iter().flatten().next().cloned());
     place.done_with(&scenario.name);
     outcome
 }
@@ -62,7 +67,7 @@ pub(crate) fn run(
 fn measure(
     scenario: &Scenario,
     place: &Place,
-    prefix: &Prefix,
+    prefixes: &[Prefix],
     asked: Option<u32>,
     progress: &mut Progress,
     outcome: &mut Outcome,
@@ -75,42 +80,61 @@ fn measure(
 
     let mut rounds = asked.unwrap_or(ROUNDS);
     let mut expected: Option<Vec<u8>> = None;
-    let mut round = 1;
-    while round <= rounds {
-        let mut figures = [None; 2];
-        // Another one goes first in each round, but what is expected is found without.
-        let order = if round % 2 == 1 { [false, true] } else { [true, false] };
-        for (turn, with) in order.into_iter().enumerate() {
-            let left = (rounds - round) * 2 + 2 - turn as u32;
-            let who = if with { prefix.name() } else { "glibc" };
-            progress.step(&format!("round {round} of {rounds}, {who}"), Some(left));
-            let mut run = scenario.run(place, with.then_some(prefix));
-            if let (false, Err(why)) = (with || process::interrupted(), &run) {
-                // Not gort's failure: a program may have bad days of its own.
-                progress.note(&format!("round {round}, {who}, {why}: once more"));
-                run = scenario.run(place, None);
+    let mut number = 1;
+    let all = prefixes.len() + 1;
+    while number <= rounds {
+        let mut figures = vec![None; all];
+        for turn in 0..all {
+            // Another one goes first in each round, but what is expected is found without.
+            let which = (turn + number as usize - 1) % all;
+            let prefix = which.checked_sub(1).map(|prefix| &prefixes[prefix]);
+            if which > 0 && outcome.dropped[which - 1].is_some() {
+                continue;
             }
-            let run = run.map_err(|e| format!("round {round}, {who}, {e}"))?;
-            match &expected {
-                Some(expected) => {
-                    compare(expected, &run.stdout).map_err(|e| format!("round {round}, {who}: {e}"))?;
+            let left = (rounds - number) * all as u32 + (all - turn) as u32;
+            let who = format!("round {number}, {}", prefix.map_or("glibc", Prefix::name));
+            progress.step(&format!("{who} (of {rounds})"), Some(left));
+            match one(scenario, place, prefix, &who, &mut expected, progress) {
+                Ok(run) => figures[which] = Some(run),
+                Err(why) if which > 0 && prefixes.len() > 1 && !process::interrupted() => {
+                    progress.note(&format!("{why}: not run again"));
+                    outcome.dropped[which - 1] = Some(why);
                 }
-                None if run.stdout.is_empty() => {
-                    return Err(format!("run, {who}: prints nothing to compare"));
-                }
-                None => expected = Some(run.stdout.clone()),
-            }
-            figures[usize::from(with)] = Some(run.figures);
-        }
-        if let [Some(without), Some(with)] = figures {
-            outcome.pairs.push(Pair { without, with });
-            if asked.is_none() && without.seconds + with.seconds > LONG_SECONDS {
-                rounds = FEW_ROUNDS.max(round);
+                Err(why) => return Err(why),
             }
         }
-        round += 1;
+        let seconds: f64 = figures.iter().flatten().map(|f: &Figures| f.seconds).sum();
+        if asked.is_none() && seconds > LONG_SECONDS {
+            rounds = FEW_ROUNDS.max(number);
+        }
+        outcome.rounds.push(Round(figures));
+        number += 1;
     }
     if process::interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }
+}
+
+/// One run, that must say what all say.
+fn one(
+    scenario: &Scenario,
+    place: &Place,
+    prefix: Option<&Prefix>,
+    who: &str,
+    expected: &mut Option<Vec<u8>>,
+    progress: &Progress,
+) -> Result<Figures, String> {
+    let mut run = scenario.run(place, prefix);
+    if let (false, Err(why)) = (prefix.is_some() || process::interrupted(), &run) {
+        // Not gort's failure: a program may have bad days of its own.
+        progress.note(&format!("{who}, {why}: once more"));
+        run = scenario.run(place, None);
+    }
+    let run = run.map_err(|e| format!("{who}, {e}"))?;
+    match expected {
+        Some(expected) => compare(expected, &run.stdout).map_err(|e| format!("{who}: {e}"))?,
+        None if run.stdout.is_empty() => return Err(format!("{who}: prints nothing to compare")),
+        None => *expected = Some(run.stdout),
+    }
+    Ok(run.figures)
 }
 
 /// Says where `found` first differs from `expected`.

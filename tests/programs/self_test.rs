@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<(), String> {
         grace: Duration::from_millis(300),
     };
     let place = Place::create(false, limits).map_err(|e| format!("cannot make a work directory: {e}"))?;
-    let prefix = Prefix::given("env LD_PRELOAD=libm.so.6")?;
+    let prefixes = [Prefix::given("env LD_PRELOAD=libm.so.6")?];
     let dir = place.root().join("scripts");
     fs::create_dir(&dir).map_err(|e| e.to_string())?;
     for (name, body, _) in SCRIPTS {
@@ -68,12 +68,33 @@ pub(crate) fn run() -> Result<(), String> {
     }
     let mut progress = Progress::silent();
     for scenario in Scenario::all(&dir)? {
-        let outcome = rounds::run(&scenario, &place, &prefix, Some(2), &mut progress);
+        let outcome = rounds::run(&scenario, &place, &prefixes, Some(2), &mut progress);
         let expected =
             SCRIPTS.iter().find(|(name, ..)| *name == scenario.name).and_then(|(.., failure)| *failure);
         check(&outcome, expected).map_err(|what| format!("{}: {what}", scenario.name))?;
+        if scenario.name == "crashes" {
+            check_several(&scenario, &place)?;
+        }
     }
     Ok(())
+}
+
+/// Under several prefixes, one that fails does not keep the others from running.
+fn check_several(crashes: &Scenario, place: &Place) -> Result<(), String> {
+    // Looks to the script as if there were nothing.
+    let quiet = Prefix::quiet(Prefix::given("env LD_PRELOAD=libm.so.6")?);
+    let prefixes = [Prefix::given("env LD_PRELOAD=libdl.so.2")?, quiet];
+    let outcome = rounds::run(crashes, place, &prefixes, Some(3), &mut Progress::silent());
+    let ran: Vec<Vec<bool>> =
+        outcome.rounds.iter().map(|round| round.0.iter().map(Option::is_some).collect()).collect();
+    let right = outcome.failure.as_ref().is_some_and(|f| f.contains("round 1, libdl, run: signal: 11"))
+        && ran == vec![vec![true, false, true]; 3]
+        && outcome.dropped[1].is_none();
+    if right {
+        Ok(())
+    } else {
+        Err(format!("several prefixes: {ran:?}, {:?}, {:?}", outcome.failure, outcome.dropped))
+    }
 }
 
 fn check(outcome: &Outcome, expected: Option<&str>) -> Result<(), String> {
@@ -84,14 +105,18 @@ fn check(outcome: &Outcome, expected: Option<&str>) -> Result<(), String> {
         // One clear line, and no more.
         (Some(failure), Some(expected)) if outcome.name == "missing" => failure == expected,
         (Some(failure), Some(expected)) => failure.contains(expected),
-        (None, None) => outcome.pairs.len() == 2,
+        (None, None) => outcome.rounds.len() == 2,
         _ => false,
     };
     if !right {
         return Err(format!("ended with {:?} and not {expected:?}", outcome.failure));
     }
     if outcome.name == "good"
-        && outcome.pairs.iter().any(|p| p.with.seconds != 2.5 || p.without.peak_kib != 1000.0)
+        && outcome
+            .rounds
+            .iter()
+            .flat_map(|r| &r.0)
+            .any(|f| f.is_none_or(|f| (f.seconds, f.peak_kib) != (2.5, 1000.0)))
     {
         return Err("its own figures are not taken".to_owned());
     }
