@@ -60,3 +60,35 @@ impl MemStats {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::base::Class;
+    use std::string::String;
+
+    #[test]
+    fn classes_stand_for_the_mean_of_their_samples() {
+        let mut stats = MemStats::ZERO;
+        for class in Class::all() {
+            stats.by_size[class.index()].size = class.size().0 as u32;
+        }
+        let (below, size) = (stats.by_size[9].size, stats.by_size[10].size);
+        let row = &mut stats.by_size[10];
+        (row.mallocs, row.frees, row.sampled, row.sampled_bytes) = (100, 60, 3, 3 * u64::from(size) - 4);
+        // Never sampled, and sampled where a larger class's alignment was wanted.
+        (stats.by_size[12].mallocs, stats.by_size[12].frees) = (7, 7);
+        let row = &mut stats.by_size[14];
+        (row.mallocs, row.sampled, row.sampled_bytes) = (1, 1, 1);
+        let mut text = String::new();
+        stats.write_sizes(&mut text).unwrap();
+        let lines: std::vec::Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = [
+            std::format!("{} 100 40 8", (size - 1).max(below + 1)),
+            std::format!("{} 7 0 8", stats.by_size[12].size),
+            std::format!("{} 1 1 8", stats.by_size[13].size + 1),
+        ];
+        assert_eq!(lines, expected);
+    }
+}

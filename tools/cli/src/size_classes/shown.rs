@@ -83,6 +83,7 @@ impl Picture {
         let (b, a) = (&self.all_before, &self.all_after);
         let mut table = table(["waste", "Go's table", "this table", "saved"]);
         for (name, before, after) in [
+            ("rounding up to the alignment", b.padding, a.padding),
             ("rounding up to a class", b.rounding, a.rounding),
             ("tails of spans", b.tails, a.tails),
             ("half a span of each class in use", b.halves, a.halves),

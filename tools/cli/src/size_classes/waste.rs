@@ -43,7 +43,9 @@ pub(super) struct Waste {
     pub(super) objects: u128,
     /// Bytes asked for.
     pub(super) asked: u128,
-    /// Added by rounding up to classes.
+    /// Added by rounding up to the objects' own alignment: no table can do without.
+    pub(super) padding: u128,
+    /// Added by rounding up further, to classes.
     pub(super) rounding: u128,
     /// At the ends of spans.
     pub(super) tails: u128,
@@ -54,12 +56,13 @@ pub(super) struct Waste {
 impl Waste {
     /// All of it.
     pub(super) fn sum(&self) -> u128 {
-        self.rounding + self.tails + self.halves
+        self.padding + self.rounding + self.tails + self.halves
     }
 
     fn add(&mut self, other: Self) {
         self.objects += other.objects;
         self.asked += other.asked;
+        self.padding += other.padding;
         self.rounding += other.rounding;
         self.tails += other.tails;
         self.halves += other.halves;
@@ -94,7 +97,15 @@ pub(super) fn by_part(
         let (size, asked) = (u128::from(class.size), n * u128::from(d.size));
         let tail = n * u128::from(class.tail_waste()) / u128::from(class.objects());
         let half = u128::from(class.span_bytes()) / 2 * (n * size) / taken_by[c];
-        let waste = Waste { objects: n, asked, rounding: n * size - asked, tails: tail, halves: half };
+        let padded = n * u128::from(d.padded());
+        let waste = Waste {
+            objects: n,
+            asked,
+            padding: padded - asked,
+            rounding: n * size - padded,
+            tails: tail,
+            halves: half,
+        };
         of_parts[part_of(d.size)].add(waste);
         all.add(waste);
     }

@@ -70,6 +70,20 @@ fn processes_write_files_of_their_own_beside_the_report() {
     assert!(line.contains("--stats-json and --sizes name the same file"), "{line}");
 }
 
+/// This command itself is one.
+#[test]
+fn a_rust_program_on_gort_has_two_heaps_and_writes_both() {
+    let dir = directory("sizes-rust");
+    let mut command = gort_run();
+    command.args(["--sizes", "s", GORT, "size-classes", "--check"]).current_dir(&dir);
+    succeeds(&mut command);
+    assert_eq!(files(&dir, "s"), ["s", "s.malloc"]);
+    let (rust, c) = (rows(&dir.join("s")), rows(&dir.join("s.malloc")));
+    // Rust's has alignments of eight bytes and less; C's has none.
+    assert!(rust.iter().any(|row| row[3] == 8) && c.iter().all(|row| row[3] >= 16), "{rust:?} {c:?}");
+    assert!(!rust.is_empty() && !c.is_empty());
+}
+
 #[test]
 fn a_library_is_built_with_a_table_for_the_program() {
     let dir = directory("own-table");

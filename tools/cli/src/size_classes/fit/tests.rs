@@ -161,3 +161,14 @@ fn a_program_of_one_size_gets_a_class_of_that_size_and_a_span_without_a_tail() {
     let class = table.class_of_size(4368).unwrap();
     assert_eq!((class.size, class.tail_waste()), (4368, 16));
 }
+
+#[test]
+fn objects_aligned_to_a_page_keep_a_class_that_is() {
+    let demands =
+        [Demand { size: 4096, align: 4096, objects: 10 }, Demand { size: 4112, align: 16, objects: 100_000 }];
+    let limits = Limits { classes: 67, worst: 25 };
+    let size = |demands: &[Demand]| fit(&FINE, demands, limits).unwrap().class_of_size(4096).unwrap().size;
+    assert_eq!(size(&demands), 4096);
+    let anyhow = demands.map(|d| Demand { align: 16, ..d });
+    assert_ne!(size(&anyhow) % 4096, 0, "else it would not be worth a class");
+}
