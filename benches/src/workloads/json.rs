@@ -9,7 +9,7 @@ pub(super) const ROWS: &[Workload] = &[Workload {
     name: "json",
     group: super::PROGRAMS,
     about: "JSON texts parsed into trees, changed, written as text again and dropped",
-    published: "none; what services do all day",
+    published: "none",
     threads: 1,
     parameters: &[
         parameter("documents", 80, "how many documents"),

@@ -27,7 +27,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "64 KB made and dropped, not written to",
         published: "a burst of one in glibc's bench-malloc-simple",
         threads: 1,
-        parameters: &one_size(64 << 10, 30_000_000),
+        parameters: &one_size(64 << 10, 16_000_000),
         run: one,
     },
     Workload {
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Workload] = &[
         about: "1 MB made and dropped, not written to",
         published: "a burst of one in glibc's bench-malloc-simple",
         threads: 1,
-        parameters: &one_size(1 << 20, 30_000_000),
+        parameters: &one_size(1 << 20, 16_000_000),
         run: one,
     },
     Workload {
@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Workload] = &[
         name: "aligned",
         group: GROUP,
         about: "objects aligned to a cache line, to 512 B and to a page, replaced at random",
-        published: "aligned allocations in mstress; none in particular",
+        published: "none",
         threads: 1,
         parameters: &[
             parameter("operations", 4_000_000, "how many objects are replaced"),

@@ -87,6 +87,7 @@ fn string_map(job: &Job) -> Outcome {
     })
 }
 
+/// A store that is read in order: nodes of many sizes that split and merge, beside the strings.
 fn string_btree(job: &Job) -> Outcome {
     let (operations, keys) = (job.times("operations"), job.get("keys"));
     let mut random = job.random(0);

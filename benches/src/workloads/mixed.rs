@@ -48,14 +48,14 @@ pub(super) const ROWS: &[Workload] = &[
         about: "the same on threads that leave the last part to each other",
         published: "sh8bench",
         threads: 2,
-        parameters: &odd(130, 2),
+        parameters: &odd(260, 2),
         run: odd_patterns,
     },
     Workload {
         name: "phases",
         group: GROUP,
         about: "a server whose sizes change: each phase fills the heap, works, and leaves a twentieth behind, for good",
-        published: "none; what a long-lived server does to a heap",
+        published: "none",
         threads: 1,
         parameters: &[
             parameter("phases", 5, "how many phases"),
@@ -77,6 +77,8 @@ fn count(sum: &mut Sum, object: &[u64]) {
     sum.add(object[0] ^ object.len() as u64);
 }
 
+/// A server whose worker threads come and go while what they made is passed around: any object may be dropped by any thread,
+/// also by one that started after its maker ended.
 fn mstress(job: &Job) -> Outcome {
     let (rounds, operations, threads) =
         (job.times("rounds"), job.get("operations") as u64, job.get("threads") as u64);
@@ -129,6 +131,7 @@ fn mstress(job: &Job) -> Outcome {
     })
 }
 
+/// Orders of freeing that are neither a stack nor a queue.
 fn odd_patterns(job: &Job) -> Outcome {
     let (passes, objects, threads) = (job.times("passes"), job.get("objects"), job.get("threads"));
     let largest = job.get("largest");
@@ -173,6 +176,7 @@ fn odd_patterns(job: &Job) -> Outcome {
 /// Sizes of the phases, in bytes; after the last the first comes again.
 const PHASES: [(usize, usize); 5] = [(16, 64), (500, 700), (80, 160), (3000, 12_000), (24, 2000)];
 
+/// What a long-lived server does to a heap: few survivors of each phase hold pages that the next one, of other sizes, cannot use.
 fn phases(job: &Job) -> Outcome {
     let (phases, bytes, turnover) = (job.times("phases"), job.get("bytes"), job.get("turnover"));
     let rest = Duration::from_millis(job.get("rest") as u64);

@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Workload] = &[
         published: "xmalloc-test, with a user's code around it",
         threads: 3,
         parameters: &[
-            parameter("batches", 4000, "how many batches"),
+            parameter("batches", 8000, "how many batches"),
             parameter("batch", 100, "records of a batch"),
             parameter("fields", 3, "strings of a record"),
         ],

@@ -73,6 +73,7 @@ pub(super) fn random(job: &Job) -> Outcome {
     job.measure(live as u64 + operations, || replace(job, 0, live, operations))
 }
 
+/// Threads that have nothing to do with each other should not notice each other.
 fn random_threads(job: &Job) -> Outcome {
     let (live, operations) = (job.get("live"), job.times("operations"));
     let threads = job.get("threads") as u64;

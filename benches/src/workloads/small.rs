@@ -69,7 +69,6 @@ pub(super) fn box_64(job: &Job) -> Outcome {
     })
 }
 
-#[inline]
 fn box_64_untouched(job: &Job) -> Outcome {
     let operations = job.times("operations");
     let first = job.random(0).word();
@@ -83,6 +82,7 @@ fn box_64_untouched(job: &Job) -> Outcome {
     })
 }
 
+/// A burst of temporaries: it empties and fills what an allocator keeps ready.
 fn burst(job: &Job, last_first: bool) -> Outcome {
     let (live, sizes) = (job.get("live"), job.get("smallest")..=job.get("largest"));
     let bursts = job.times("bursts");

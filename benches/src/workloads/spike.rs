@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Workload] = &[Workload {
     name: "spike",
     group: mixed::GROUP,
     about: "threads make very many small objects and drop them all; the next spike finds what was kept",
-    published: "none; what is given back, and when",
+    published: "none",
     threads: 2,
     parameters: &[
         parameter("spikes", 3, "how many spikes"),

@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Workload] = &[Workload {
     name: "async-tasks",
     group: "passing between threads",
     about: "tasks of a tokio runtime, each with a few boxed futures, a request to another task and an answer",
-    published: "none; what servers written with async do",
+    published: "none",
     threads: 2,
     parameters: &[
         parameter("rounds", 200, "how many waves of tasks"),

@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Workload] = &[
         published: "larson",
         threads: 2,
         parameters: &[
-            parameter("generations", 40, "how many threads follow each other"),
+            parameter("generations", 100, "how many threads follow each other"),
             parameter("operations", 80_000, "how many objects each of them replaces"),
             parameter("live", 5000, "how many objects are handed on"),
             parameter("smallest", 8, "bytes of the smallest object"),
@@ -80,6 +80,7 @@ pub(super) const ROWS: &[Workload] = &[
     },
 ];
 
+/// The sizes of real programs: most objects are small, and most bytes are in large ones.
 fn power_law(job: &Job) -> Outcome {
     let (live, operations) = (job.get("live"), job.times("operations"));
     let (smallest, largest) = (job.get("smallest"), job.get("largest"));
@@ -108,6 +109,7 @@ struct Lineage {
     largest: usize,
 }
 
+/// A server whose objects outlive the threads that made them: each thread frees what its forebears allocated.
 fn larson(job: &Job) -> Outcome {
     let (threads, generations, operations) =
         (job.get("threads") as u64, job.times("generations"), job.get("operations") as u64);
