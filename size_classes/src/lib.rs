@@ -26,8 +26,8 @@ mod params;
 mod print;
 #[cfg(not(own_table))]
 pub mod table;
+/// The table that `GORT_SIZE_CLASSES` named when this was built.
 #[cfg(own_table)]
-#[expect(missing_docs, reason = "what the file says of itself is no comment of the module's any more")]
 pub mod table {
     include!(concat!(env!("OUT_DIR"), "/table.rs"));
 }
