@@ -6,8 +6,10 @@ mod child;
 mod judged;
 mod libraries;
 mod measure;
+mod options;
 mod over_time;
 mod peers;
+mod programs;
 mod progress;
 mod report;
 mod results;
@@ -16,8 +18,6 @@ mod statistics;
 mod tables;
 mod workloads;
 
-use std::collections::BTreeMap;
-use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,131 +27,25 @@ use serde::Serialize;
 
 use crate::failure::{Failure, bad_input, failed};
 use crate::machine;
+pub(crate) use options::Args;
+use options::{USUAL, settings};
 use peers::{PREFIX, Peer};
 use results::{Allocator, Kind, Machine, Results, Settings};
 use tables::Form;
 use workloads::Workload;
 
-/// Run workloads on gort and on other allocators, in turns, and compare time and memory
-///
-/// Builds one program per allocator from the source tree, each as its users build it, and runs every workload with every seed on
-/// every allocator, in rounds and in turns. Each run is a process of its own. Time is that of the work itself; memory is the
-/// process's peak as the kernel counts it. All runs of a workload and a seed must come to the same checksum.
-///
-/// Exit code 1 if an allocator crashed or a checksum differs; slower is no failure.
-#[derive(clap::Args)]
-#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
-pub(crate) struct Args {
-    /// Only these workloads, or groups of workloads
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    workload: Vec<String>,
-    /// Only these allocators; gort always runs
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    allocators: Vec<String>,
-    /// How often each allocator runs each workload with each seed [default: 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: Option<u32>,
-    /// What the workloads draw their sizes and orders from [default: 1,2]
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = seed)]
-    seeds: Vec<u64>,
-    /// A glance: three rounds, one seed, a quarter of the work
-    #[arg(long)]
-    quick: bool,
-    /// Do so many times the work
-    #[arg(long, value_name = "F", value_parser = scale)]
-    scale: Option<f64>,
-    /// Set a workload's parameter; may be given again
-    #[arg(long, value_name = "PARAMETER=VALUE", value_parser = setting)]
-    set: Vec<String>,
-    /// Compare libraries instead: gort's and those of Debian's packages, preloaded into the program of glibc
-    #[arg(long)]
-    preload: bool,
-    /// Instead: what each process holds while a load of many small objects comes, and after it has gone
-    #[arg(long, conflicts_with_all = ["workload", "rounds", "scale", "details", "from", "list", "preload"])]
-    over_time: bool,
-    /// Show every figure of every allocator as well: user and system time, page faults
-    #[arg(long)]
-    details: bool,
-    /// Write what is printed to a file as well, as Markdown
-    #[arg(long, value_name = "FILE")]
-    markdown: Option<PathBuf>,
-    /// Write the figures of every run to a file, with versions and machine
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Draw a chart into a file
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Show what an earlier run has written with --json; nothing is run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["workload", "allocators", "rounds", "seeds", "quick", "scale", "set", "preload",
-          "list", "source", "binaries"])]
-    from: Option<PathBuf>,
-    /// Print the allocators and the workloads; nothing is run
-    #[arg(long)]
-    list: bool,
-    /// The checkout of gort to build from [default: the one around this directory]
-    #[arg(long, value_name = "DIR")]
-    source: Option<PathBuf>,
-    /// Run the programs work-NAME of this directory; nothing is built
-    #[arg(long, value_name = "DIR", conflicts_with = "source")]
-    binaries: Option<PathBuf>,
-    /// What a single run may take; one that takes longer counts as crashed
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=86400))]
-    limit: u64,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  gort compare --quick
-  gort compare --list
-  gort compare --markdown compare.md --json compare.json --svg compare.svg
-  gort compare --workload larson,xmalloc --allocators mimalloc3,jemalloc --rounds 15
-  gort compare --workload larson --set threads=8 --seeds 1,2,3
-  gort compare --preload --quick
-  gort compare --over-time --svg memory.svg
-  gort compare --from compare.json --details";
-
-/// What `--quick` means, where nothing else is said.
-const QUICK: (u32, f64, &[u64]) = (3, 0.25, &[1]);
-const USUAL: (u32, f64, &[u64]) = (5, 1.0, &[1, 2]);
-
-/// Variables that change what allocators do begin with these.
-const ALLOCATOR_VARIABLES: [&str; 10] = [
-    "GLIBC_TUNABLES",
-    "GODEBUG",
-    "GOGC",
-    "GOMEMLIMIT",
-    "GORT_",
-    "MALLOC_",
-    "MIMALLOC_",
-    "_RJEM_MALLOC_CONF",
-    "SNMALLOC_",
-    "TCMALLOC_",
-];
-
-fn seed(s: &str) -> Result<u64, String> {
-    s.parse().map_err(|_| "not a whole number from 0 on".to_owned())
-}
-
-fn scale(s: &str) -> Result<f64, String> {
-    let parsed = s.parse().ok().filter(|f: &f64| (1e-6..=1e6).contains(f));
-    parsed.ok_or_else(|| "not a number above zero (0.5, 2)".to_owned())
-}
-
-fn setting(s: &str) -> Result<String, String> {
-    match s.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok(s.to_owned()),
-        _ => Err("not PARAMETER=VALUE".to_owned()),
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Found out before minutes are spent on what would go into it.
-    for file in [&args.markdown, &args.json, &args.svg].into_iter().flatten() {
-        can_be_written(file)?;
-    }
+    [&args.markdown, &args.json, &args.svg]
+        .into_iter()
+        .flatten()
+        .try_for_each(|file| can_be_written(file))?;
     if let Some(file) = &args.from {
         return show(args, &read(file)?);
+    }
+    if args.programs {
+        return programs(args);
     }
     let peers = if args.preload { preloaded(args)? } else { linked(args)? };
     let Some(first) = peers.first() else { return Err(bad_input("there is no allocator to run")) };
@@ -176,6 +70,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         rows,
     };
     show(args, &results)
+}
+
+/// `--programs`.
+fn programs(args: &Args) -> Result<(), Failure> {
+    let chosen = peers::choose(programs::names(), &args.allocators, programs::OURS)?;
+    // What all others are held against there.
+    let with_glibc = |name: &String| chosen.contains(name) || name == libraries::NONE;
+    let chosen: Vec<String> = programs::names().into_iter().filter(with_glibc).collect();
+    let source = build::Source::find(args.source.as_deref())?;
+    let settings = Settings { seeds: Vec::new(), scale: 1.0, ..settings(args) };
+    let machine = this_machine();
+    let (allocators, rows) = programs::run(&source, &chosen, &args.workload, settings.rounds)?;
+    let gort = env!("CARGO_PKG_VERSION").to_owned();
+    show(args, &Results { kind: Kind::Programs, gort, machine, settings, allocators, rows })
 }
 
 /// `--over-time`.
@@ -300,23 +208,6 @@ fn preloaded(args: &Args) -> Result<Vec<Peer>, Failure> {
             Some((info, library)) => Peer::preloaded(info, program.clone(), library),
         })
         .collect()
-}
-
-fn settings(args: &Args) -> Settings {
-    let (rounds, scale, seeds) = if args.quick { QUICK } else { USUAL };
-    let is_allocators = |name: &str| ALLOCATOR_VARIABLES.iter().any(|prefix| name.starts_with(prefix));
-    let environment: BTreeMap<String, String> = env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| is_allocators(name))
-        .collect();
-    Settings {
-        quick: args.quick,
-        rounds: args.rounds.unwrap_or(rounds),
-        seeds: if args.seeds.is_empty() { seeds.to_vec() } else { args.seeds.clone() },
-        scale: args.scale.unwrap_or(scale),
-        set: args.set.clone(),
-        environment,
-    }
 }
 
 fn this_machine() -> Machine {

@@ -80,3 +80,51 @@ fn without_cargo_nothing_is_built() {
     let line = fails(gort_compare().arg("--source").arg(&source).env("CARGO", fakes.dir.join("none")), 2);
     assert!(line.contains("gort compare needs cargo"), "{line}");
 }
+
+#[test]
+fn real_programs_are_run_by_their_own_runner() {
+    let fakes = Fakes::new("programs");
+    let (source, cargo) = checkout(&fakes);
+    executable(
+        &cargo,
+        r#"#!/bin/sh
+dir=$(dirname "$0")
+echo "$GORT_PROGRAMS $*" > "$dir/calls"
+while [ "$1" != --json ]; do shift; done
+cat > "$2" <<END
+{"under":["gort"],"programs":[
+ {"name":"redis","version":"7","failure":null,"failures":{},"rounds":[
+  {"glibc":{"seconds":2.0,"cpu_seconds":3.0,"peak_kib":2048},"gort":{"seconds":1.0,"cpu_seconds":1.0,"peak_kib":4096}},
+  {"glibc":{"seconds":2.0,"cpu_seconds":3.0,"peak_kib":2048},"gort":{"seconds":1.0,"cpu_seconds":1.0,"peak_kib":4096}}]},
+ {"name":"sqlite","version":"3","failure":"round 1, gort, run: signal: 11","failures":{},"rounds":[]}]}
+END
+exit 101
+"#,
+    );
+    let svg = fakes.path("programs.svg");
+    let mut compare = gort_compare();
+    compare.arg("--source").arg(&source).env("CARGO", &cargo).args(["--programs", "--svg", &svg]);
+    let out = output(compare.args(["--allocators", "glibc", "--rounds", "2", "--workload", "redis,sqlite"]));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    let stdout = text(&out.stdout);
+    let time = ["redis", "1.00", "s", "1.00", "2.00", "0.50", "glibc", "0.0", "%", "first"];
+    assert_eq!(line(stdout, &["redis"]), time, "{stdout}");
+    assert_eq!(line(stdout, &["sqlite"]), ["sqlite", "crashed", "crashed", "crashed"], "{stdout}");
+    assert!(stdout.contains("sqlite, gort: round 1, gort, run: signal: 11"), "{stdout}");
+    let calls = fs::read_to_string(fakes.dir.join("calls")).unwrap();
+    assert!(calls.starts_with("1 test --release --test programs -- --rounds 2 --json "), "{calls}");
+    assert!(calls.ends_with(" --under gort --only redis,sqlite\n"), "{calls}");
+    let drawn = fs::read_to_string(&svg).unwrap();
+    assert!(roxmltree::Document::parse(&drawn).is_ok() && drawn.contains("redis"), "{drawn}");
+
+    executable(&cargo, "#!/bin/sh\nexit 101\n");
+    let line = fails(
+        gort_compare().arg("--source").arg(&source).env("CARGO", &cargo).args([
+            "--programs",
+            "--allocators",
+            "glibc",
+        ]),
+        1,
+    );
+    assert!(line.contains("the runner of tests/programs has no results"), "{line}");
+}
