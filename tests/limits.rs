@@ -287,7 +287,8 @@ fn free_os_memory_lowers_what_is_resident() {
 
 #[test]
 fn huge_objects_go_back_to_the_kernel_at_once() {
-    Case::new("huge_objects_go_back_to_the_kernel_at_once", "it").succeeds(|| {
+    let case = Case::new("huge_objects_go_back_to_the_kernel_at_once", "it");
+    case.env("GODEBUG", "hugemin=64MiB").succeeds(|| {
         let floor = resident();
         let huge = Object::new(layout(100 * MIB, 8), 1);
         assert!(resident() > floor + 99 * MIB);

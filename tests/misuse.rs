@@ -14,7 +14,7 @@ use gort::GoAlloc;
 
 const MIB: usize = 1 << 20;
 const LARGE: Layout = make(100_000);
-const HUGE: Layout = make(65 << 20);
+const HUGE: Layout = make(130 << 20);
 const SMALL: Layout = make(64);
 
 static STATIC: [u8; 16] = [0; 16];

@@ -60,7 +60,7 @@ fn kernel_has_them() -> bool {
 fn expect(test: &'static str, options: &str, expected: [&'static str; 5]) {
     if kernel_has_them() {
         Case::new(test, &format!("with {options}"))
-            .env("GODEBUG", options)
+            .env("GODEBUG", &format!("hugemin=64MiB,{options}"))
             .succeeds(|| assert_eq!(advised(), expected));
     }
 }

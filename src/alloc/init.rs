@@ -64,6 +64,7 @@ fn hook() {
     if !HOOKED.swap(true, Relaxed) {
         sys::thread::on_exit_init(on_thread_exit);
         sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+        let _ = sys::thread::prepare_fence();
     }
 }
 

@@ -8,7 +8,7 @@ use super::init::{mine, ready};
 use super::sizes;
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::heap::{Heap, Object, State, heap};
-use crate::mcache::{Entered, MCache};
+use crate::mcache::{self, Entered, MCache};
 use crate::throw::throw;
 
 /// Books what was allocated, given and asked for, and what was freed, on the thread's mcache or on the shared one.
@@ -25,32 +25,35 @@ fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Opti
 /// Allocates whole pages; zero if `zeroed`. Null when memory is exhausted.
 #[inline(never)]
 pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
-    let entered = Entered::new("malloc");
-    let (Some(n), Some(heap)) = (large_pages(Bytes(layout.size())), ready()) else { return ptr::null_mut() };
-    let mcache = mine(&entered, heap);
-    let Some((p, dirt)) =
-        warm(mcache, n, layout.align()).or_else(|| cold(heap, mcache, n, layout.align(), zeroed))
-    else {
-        return ptr::null_mut();
-    };
-    count(mcache, Some((n.bytes(), layout.size())), None);
-    if zeroed {
-        // SAFETY: the object is at least as long as the layout, and nobody else's yet.
-        unsafe { p.write_bytes(0, dirt.0.min(layout.size())) };
+    let Some(n) = large_pages(Bytes(layout.size())) else { return ptr::null_mut() };
+    // A span that this thread freed a moment ago.
+    if layout.align() <= PAGE_SIZE
+        && let Some(span) = mcache::current_if_set().and_then(|m| m.reuse_large(n, layout.size()))
+    {
+        return zero(ptr::with_exposed_provenance_mut(span.base()), layout.size(), zeroed);
+    }
+    alloc_slow(n, layout, zeroed)
+}
+
+/// Zeroes a new object's first bytes, if that is wanted.
+#[inline(always)]
+fn zero(p: *mut u8, bytes: usize, wanted: bool) -> *mut u8 {
+    if wanted {
+        // SAFETY: the object is at least this long, and nobody else's yet.
+        unsafe { p.write_bytes(0, bytes) };
     }
     p
 }
 
-/// A span that this thread freed a moment ago, and how much of it may not be zero: all of it.
-fn warm(mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
-    if align > PAGE_SIZE {
-        return None;
-    }
-    let span = mcache?.take_large(n)?;
-    if !span.transition(State::Cached, State::InUse) {
-        throw!("cached span changed its state"; base = span.base());
-    }
-    Some((ptr::with_exposed_provenance_mut(span.base()), n.bytes()))
+#[cold]
+#[inline(never)]
+fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
+    let entered = Entered::new("malloc");
+    let Some(heap) = ready() else { return ptr::null_mut() };
+    let mcache = mine(&entered, heap);
+    let Some((p, dirt)) = cold(heap, mcache, n, layout.align(), zeroed) else { return ptr::null_mut() };
+    count(mcache, Some((n.bytes(), layout.size())), None);
+    zero(p, dirt.0.min(layout.size()), zeroed)
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.
@@ -64,6 +67,7 @@ fn cold(
     heap.tick();
     if let Some(mcache) = mcache {
         mcache.event(heap);
+        mcache.drop_long(heap);
     }
     if align > heap.max_align() {
         return huge(heap, n, align, zeroed);
@@ -96,6 +100,16 @@ fn huge(heap: &Heap, n: Pages, align: usize, zeroed: bool) -> Option<(*mut u8, B
 /// Frees an object of whole pages. Ends the process with one line when none starts at `p`.
 #[inline(never)]
 pub(super) fn free(p: *mut u8) {
+    let span = heap().and_then(|heap| heap.large_at(p));
+    let mcache = mcache::current_if_set();
+    if !span.zip(mcache).is_some_and(|(span, mcache)| mcache.keep_large(span)) {
+        free_slow(p);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn free_slow(p: *mut u8) {
     let Some(heap) = heap() else { throw!("free: pointer was never allocated"; addr = p) };
     let entered = Entered::new("free");
     let mcache = mine(&entered, heap);
@@ -115,13 +129,16 @@ pub(super) fn free(p: *mut u8) {
         throw!("free: object is smaller than its layout says"; addr = p, class = class.size().0);
     }
     let bytes = span.bytes();
-    if !span.transition(State::InUse, State::Cached) {
+    if !span.is(State::InUse) {
         throw!("free: object is already free"; addr = p, bytes = bytes.0);
     }
-    match mcache {
-        Some(mcache) => mcache.keep_large(heap, span),
-        None => heap.free_span(span),
+    if let Some(mcache) = mcache {
+        mcache.make_room(heap, span.npages());
+        if mcache.keep_large(span) {
+            return;
+        }
     }
+    heap.free_span(span);
     count(mcache, None, Some(bytes));
 }
 

@@ -29,7 +29,7 @@ const CACHED_PAGES: usize = 16;
 /// Least addresses for metadata, where the heap is small: room for bins and transfer caches.
 const LEAST_META: usize = 2 << 20;
 /// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
-const HUGE_FROM: usize = 64 << 20;
+const HUGE_FROM: usize = 128 << 20;
 
 /// What the lock of rank HEAP guards.
 pub(crate) struct PageHeap {
@@ -175,6 +175,12 @@ impl Heap {
             .map(|e| Span::from_address(e.span))
     }
 
+    /// The large object that starts at `p`, or did.
+    #[inline(always)]
+    pub(crate) fn large_at(&self, p: *const u8) -> Option<Span> {
+        self.span_of(p).filter(|span| span.is_large() && span.base() == p.addr())
+    }
+
     /// The class of the live or free small object that starts at `p`. `None` when no small object starts there: `p` may be an
     /// object of whole pages, point into the middle of an object, or be foreign.
     #[inline(always)]
@@ -286,6 +292,30 @@ impl Heap {
         self.enforce_limit();
     }
 
+    /// As `free_span` for spans that are chained to one another.
+    pub(crate) fn free_chain(&self, first: Option<Span>) {
+        let each = || core::iter::successors(first, |s| s.chained());
+        if first.is_none() {
+            return;
+        }
+        each().for_each(|span| self.unmap_span(span));
+        let mut pages = self.pages.lock();
+        for range in each().map(|span| self.range_of(span)) {
+            self.in_use.fetch_sub(range.len.0, Relaxed);
+            pages.alloc.free(range);
+        }
+        drop(pages);
+        let mut meta = self.meta.lock();
+        let mut next = first;
+        while let Some(span) = next {
+            next = span.chained();
+            // SAFETY: as in `retire`.
+            unsafe { meta.free(span.address(), Span::metadata_bytes(span.nelems())) };
+        }
+        drop(meta);
+        self.enforce_limit();
+    }
+
     /// As `free_span` for a span whose frames the kernel has already taken.
     pub(super) fn free_span_scavenged(&self, span: Span) {
         let range = self.retire(span);
@@ -296,13 +326,18 @@ impl Heap {
 
     /// Takes a span out of the page map and frees its header; the pages are the caller's.
     fn retire(&self, span: Span) -> PageRange {
+        self.unmap_span(span);
         let range = self.range_of(span);
-        self.map.clear(PageRange { start: range.start, len: named_pages(span) });
-        span.retire();
         let metadata = Span::metadata_bytes(span.nelems());
         // SAFETY: `alloc_span` allocated the header with this size; the page map no longer names it.
         unsafe { self.free_metadata(span.address(), metadata) };
         range
+    }
+
+    /// Takes a span out of the page map, and marks its header as dead.
+    fn unmap_span(&self, span: Span) {
+        self.map.clear(PageRange { start: self.range_of(span).start, len: named_pages(span) });
+        span.retire();
     }
 
     pub(super) fn range_of(&self, span: Span) -> PageRange {

@@ -22,7 +22,7 @@ use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
     AtomicU8,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Release},
 };
 
 use crate::base::{Bytes, Class, PAGE_SIZE, Pages};
@@ -153,6 +153,12 @@ impl Span {
         Class::new(self.h().class.get() as usize)
     }
 
+    /// Whether it is one large object.
+    #[inline(always)]
+    pub(crate) fn is_large(self) -> bool {
+        self.h().class.get() == 0
+    }
+
     /// Objects in all.
     pub(crate) fn nelems(self) -> usize {
         self.h().nelems.get() as usize
@@ -164,17 +170,35 @@ impl Span {
         self.h().nfree.get() as usize
     }
 
-    /// Moves the state word along; `false` when it was not `from`, and then nothing changed.
+    /// Moves the state word along; `false` when it was not `from`, and then nothing changed. Only for who owns the span, or the
+    /// object in it: two threads that free one object at the very same time may both be told `true`.
     #[must_use]
     #[inline(always)]
     pub(crate) fn transition(self, from: State, to: State) -> bool {
-        // AcqRel: the one who takes a cached span sees what the one who cached it wrote.
-        self.h().state.compare_exchange(from as u8, to as u8, AcqRel, Relaxed).is_ok()
+        // Acquire: pairs with the Release below and in `retire`.
+        let ok = self.h().state.load(Acquire) == from as u8;
+        if ok {
+            // Release: pairs with the Acquire above and in `is`.
+            self.h().state.store(to as u8, Release);
+        }
+        ok
+    }
+
+    /// The span that it was chained to. Only while it is in no list.
+    #[inline(always)]
+    pub(crate) fn chained(self) -> Option<Self> {
+        NonNull::new(self.h().next.get()).map(Self)
+    }
+
+    /// Chains another span, or none, to it. Only while it is in no list.
+    #[inline(always)]
+    pub(crate) fn chain(self, to: Option<Self>) {
+        self.h().next.set(to.map_or(ptr::null_mut(), |s| s.0.as_ptr()));
     }
 
     /// Whether it is in `state` now.
     pub(crate) fn is(self, state: State) -> bool {
-        // Acquire: pairs with the AcqRel in `transition`.
+        // Acquire: pairs with the Release in `transition`.
         self.h().state.load(Acquire) == state as u8
     }
 

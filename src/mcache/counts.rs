@@ -78,6 +78,11 @@ impl Version {
         }
     }
 
+    /// Whether its owner is changing the words. Of use to the owner only: it was interrupted then, by a signal handler that asks.
+    pub(super) fn is_open(&self) -> bool {
+        !self.0.load(Relaxed).is_multiple_of(2)
+    }
+
     /// Ends a change whose owner does not go on with it: it stayed behind in a fork's parent, or the process exits out of it.
     pub(super) fn close(&self) {
         let v = self.0.load(Relaxed);

@@ -1,90 +1,138 @@
 //! A few recently freed large spans that stay with the thread, so that a loop that allocates and frees 64 KiB or 1 MiB never
 //! reaches the page heap.
 //!
-//! Only the owner puts spans in; anyone may take them out (once a second some thread's slow path does, from threads that have
-//! not used theirs), so an entry is one word that is swapped: header address (48 bits) and pages (16 bits).
+//! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers. Of the longer ones the last is kept, until
+//! the thread needs pages for something else: they are then the first to go, so that what it keeps does not add to its peak.
+//!
+//! All of this happens in the mcache's gate: the owner's plain loads and stores, or another thread that looks once a second after
+//! those that have not used theirs.
 
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Relaxed},
-};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::base::Pages;
 use crate::heap::Span;
 
-/// Spans a thread may keep.
-const ENTRIES: usize = 8;
-/// Pages that all of them may have together: 4 MiB.
+/// Longest span, in pages, that is kept by its length: 1 MiB.
+const LONGEST: usize = 128;
+/// Pages that those may have together: 4 MiB.
 const MAX_PAGES: usize = 512;
-const ADDRESS_BITS: u32 = 48;
 
-/// The cache; all zeros is empty.
+/// The cache; all zeros is empty. Only for who is in the gate, unless said otherwise.
 pub(super) struct LargeCache {
-    entries: [AtomicU64; ENTRIES],
-    /// Times a span was used again; a scavenger that sees no change empties the cache.
-    hits: AtomicU64,
-    /// `hits` at the scavenger's last visit.
-    seen: AtomicU64,
+    by_length: [Cell<Option<Span>>; LONGEST + 1],
+    /// The last that is longer.
+    long: Cell<Option<Span>>,
+    /// Pages in `by_length`.
+    held: Cell<usize>,
+    /// Spans in all. Read by anyone.
+    count: AtomicUsize,
+    /// Times a span was used again, and when it was last asked: no change is no use.
+    hits: Cell<u32>,
+    seen: Cell<u32>,
 }
 
 impl LargeCache {
     pub(super) const fn new() -> Self {
         Self {
-            entries: [const { AtomicU64::new(0) }; ENTRIES],
-            hits: AtomicU64::new(0),
-            seen: AtomicU64::new(0),
+            by_length: [const { Cell::new(None) }; LONGEST + 1],
+            long: Cell::new(None),
+            held: Cell::new(0),
+            count: AtomicUsize::new(0),
+            hits: Cell::new(0),
+            seen: Cell::new(0),
         }
     }
 
-    /// Takes a span of exactly `n` pages. Owner only.
+    /// Whether a span of `n` pages is kept only until its pages are needed.
+    #[inline(always)]
+    pub(super) fn is_long(n: Pages) -> bool {
+        n.0 > LONGEST
+    }
+
+    /// Whether it holds nothing, or did a moment ago. Anyone, without the gate.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Relaxed) == 0
+    }
+
+    /// Whether it keeps a span that is only kept until its pages are needed.
+    #[inline(always)]
+    pub(super) fn has_long(&self) -> bool {
+        self.long.get().is_some()
+    }
+
+    /// Takes a span of exactly `n` pages.
+    #[inline(always)]
     pub(super) fn take(&self, n: Pages) -> Option<Span> {
-        for e in &self.entries {
-            let seen = e.load(Relaxed);
-            if seen != 0 && pages_of(seen) == n.0 {
-                // AcqRel: whoever swaps the word out owns the span and sees what its last owner wrote.
-                if let Some(span) = unpack(e.swap(0, AcqRel)) {
-                    self.hits.store(self.hits.load(Relaxed) + 1, Relaxed);
-                    return Some(span);
-                }
+        let span = match self.by_length.get(n.0) {
+            Some(first) => {
+                let span = first.get()?;
+                first.set(span.chained());
+                self.held.set(self.held.get() - n.0);
+                span
+            }
+            None => {
+                let span = self.long.get().filter(|span| span.npages() == n)?;
+                self.long.set(None);
+                span
+            }
+        };
+        self.hits.set(self.hits.get().wrapping_add(1));
+        self.add(-1);
+        Some(span)
+    }
+
+    /// Keeps a span, unless there is no room: `false`.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn put(&self, span: Span) -> bool {
+        let n = span.npages().0;
+        match self.by_length.get(n) {
+            Some(first) if self.held.get() + n <= MAX_PAGES => {
+                span.chain(first.get());
+                first.set(Some(span));
+                self.held.set(self.held.get() + n);
+            }
+            None if self.long.get().is_none() => {
+                span.chain(None);
+                self.long.set(Some(span));
+            }
+            _ => return false,
+        }
+        self.add(1);
+        true
+    }
+
+    #[inline(always)]
+    fn add(&self, n: isize) {
+        self.count.store(self.count.load(Relaxed).wrapping_add_signed(n), Relaxed);
+    }
+
+    /// Takes the span out that is kept until its pages are needed.
+    pub(super) fn take_long(&self) -> Option<Span> {
+        let span = self.long.take()?;
+        self.add(-1);
+        Some(span)
+    }
+
+    /// Takes all spans out, chained to one another.
+    pub(super) fn take_all(&self) -> Option<Span> {
+        let mut all = self.long.take();
+        for first in &self.by_length {
+            while let Some(span) = first.get() {
+                first.set(span.chained());
+                span.chain(all);
+                all = Some(span);
             }
         }
-        None
+        self.held.set(0);
+        self.count.store(0, Relaxed);
+        all
     }
 
-    /// Keeps a span; gives back one that has to go instead: itself when it is too long, another when there is no place.
-    /// Owner only.
-    #[must_use]
-    pub(super) fn put(&self, span: Span) -> Option<Span> {
-        let n = span.npages().0;
-        let held: usize = self.entries.iter().map(|e| pages_of(e.load(Relaxed))).sum();
-        if n * 2 > MAX_PAGES || held + n > MAX_PAGES {
-            return Some(span);
-        }
-        let place = self.entries.iter().find(|e| e.load(Relaxed) == 0).unwrap_or(&self.entries[n % ENTRIES]);
-        let word = span.address().as_ptr().expose_provenance() as u64 | (n as u64) << ADDRESS_BITS;
-        // AcqRel: as in `take`, and publishes the span to whoever takes it.
-        unpack(place.swap(word, AcqRel))
-    }
-
-    /// Takes any span out. Anyone.
-    pub(super) fn steal(&self) -> Option<Span> {
-        // AcqRel: as in `take`.
-        self.entries.iter().filter(|e| e.load(Relaxed) != 0).find_map(|e| unpack(e.swap(0, AcqRel)))
-    }
-
-    /// Whether the thread has used none of its spans since the last visit.
+    /// Whether the thread has used none of its spans since the last call.
     pub(super) fn is_idle(&self) -> bool {
-        let hits = self.hits.load(Relaxed);
-        self.seen.swap(hits, Relaxed) == hits
+        self.seen.replace(self.hits.get()) == self.hits.get()
     }
-}
-
-fn pages_of(word: u64) -> usize {
-    (word >> ADDRESS_BITS) as usize
-}
-
-fn unpack(word: u64) -> Option<Span> {
-    let address = (word & ((1 << ADDRESS_BITS) - 1)) as usize;
-    NonNull::new(ptr::with_exposed_provenance_mut(address)).map(Span::from_address)
 }

@@ -73,7 +73,7 @@ pub(crate) fn detach(entered: &Entered, heap: &Heap) {
     }
     mcache.flush_own(heap);
     // A fast path that a signal handler jumped out of is never gone on with.
-    mcache.busy.store(false, Relaxed);
+    mcache.gate.leave();
     entered.set(&EXITED);
     let mut idle = IDLE.lock();
     mcache.next_idle.set(idle.0);
@@ -91,9 +91,13 @@ pub(crate) fn each_mcache() -> impl Iterator<Item = &'static MCache> {
     .map(|m| unsafe { m.as_ref() })
 }
 
-/// Gives back the large spans that their threads have not used since the last call; with `all`, all of them.
+/// Gives back the large spans that their threads have not used since the last call; with `all`, all of them. Those of a thread that is
+/// at it this very moment stay.
 pub(crate) fn drop_large(heap: &Heap, all: bool) {
-    each_mcache().for_each(|m| if all { m.drop_large(heap) } else { m.drop_large_if_idle(heap) });
+    for m in each_mcache().filter(|m| !m.large.is_empty()) {
+        let spans = m.gate.claim(|| (all || m.large.is_idle()).then(|| m.large.take_all()));
+        heap.free_chain(spans.flatten().flatten());
+    }
 }
 
 impl MCache {
@@ -142,5 +146,8 @@ pub(crate) unsafe fn unlock_after_fork(in_child: bool) {
 /// For a forked child, and for a process that exits out of a slow path: threads that were changing something do not go on; it stays as
 /// it is and can be read again.
 pub(crate) fn close_versions() {
-    each_mcache().for_each(|m| m.version.close());
+    each_mcache().for_each(|m| {
+        m.version.close();
+        m.gate.forget_claim();
+    });
 }

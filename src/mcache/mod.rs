@@ -25,12 +25,14 @@ mod tests;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst, compiler_fence};
+use core::sync::atomic::AtomicPtr;
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
-use crate::heap::{Heap, Span};
+use crate::heap::{Span, State};
 use crate::page::PageCache;
+use crate::sync::Biased;
 use crate::sys::tls_slot;
+use crate::throw::throw;
 use bin::Bin;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
@@ -44,9 +46,9 @@ pub(crate) use list::{
 #[repr(C, align(64))]
 pub(crate) struct MCache {
     bins: [Bin; NUM_CLASSES],
-    /// Set while a marked fast path (`pop_marked`, `push_marked`) works on a bin, and always in stand-ins. Owner only, and the
-    /// signal handlers that interrupt it.
-    busy: AtomicBool,
+    /// Entered by marked fast paths (`pop_marked`, `push_marked`), which work on a bin, and by whoever works on `large`; always
+    /// busy in stand-ins.
+    gate: Biased,
     large: LargeCache,
     large_counts: LargeCounts,
     version: Version,
@@ -100,7 +102,7 @@ impl MCache {
     const fn new() -> Self {
         Self {
             bins: [const { Bin::new() }; NUM_CLASSES],
-            busy: AtomicBool::new(false),
+            gate: Biased::new(false),
             large: LargeCache::new(),
             large_counts: LargeCounts::new(),
             version: Version::new(),
@@ -115,7 +117,7 @@ impl MCache {
     }
 
     const fn stand_in() -> Self {
-        Self { busy: AtomicBool::new(true), ..Self::new() }
+        Self { gate: Biased::new(true), ..Self::new() }
     }
 
     /// Bytes of an mcache in metadata.
@@ -134,30 +136,14 @@ impl MCache {
     /// its slow path. `None` also when this is such a handler, and for stand-ins.
     #[inline(always)]
     pub(crate) fn pop_marked(&self, class: Class) -> Option<*mut u8> {
-        self.marked(|| self.bin(class).pop()).flatten()
+        self.gate.mark(|| self.bin(class).pop()).flatten()
     }
 
     /// As the bin's `push`, marked like `pop_marked`. `false` also for the object that was pushed last: it is freed twice.
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_marked(&self, class: Class, p: *mut u8) -> bool {
-        self.marked(|| self.bin(class).push_unless_on_top(p)) == Some(true)
-    }
-
-    /// Runs `f` with the mcache marked as busy; `None` when it is already.
-    #[inline(always)]
-    fn marked<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        if self.busy.load(Relaxed) {
-            return None;
-        }
-        self.busy.store(true, Relaxed);
-        // SeqCst, for the compiler only: a handler runs on this thread, so program order is all it takes.
-        compiler_fence(SeqCst);
-        let r = f();
-        // SeqCst: as above.
-        compiler_fence(SeqCst);
-        self.busy.store(false, Relaxed);
-        Some(r)
+        self.gate.mark(|| self.bin(class).push_unless_on_top(p)) == Some(true)
     }
 
     /// Whether it is a stand-in for a thread that has no mcache (yet, or any more), or must not use it now.
@@ -167,7 +153,7 @@ impl MCache {
 
     /// Whether the thread was interrupted in a marked fast path, by a signal handler that is calling now or has jumped away.
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.busy.load(Relaxed)
+        self.gate.is_busy()
     }
 
     /// Whether the calling thread's exit hook has run.
@@ -205,21 +191,40 @@ impl MCache {
         if self.is_stand_in() { Counts::default() } else { self.totals().since(self.at_attach.get()) }
     }
 
-    /// A large span of exactly `n` pages that this thread freed recently.
-    pub(crate) fn take_large(&self, n: Pages) -> Option<Span> {
-        self.large.take(n)
+    /// An object of exactly `n` pages that this thread freed recently, for a request of `requested` bytes, and books it. `None` if
+    /// there is none, for stand-ins, and in a signal handler that interrupted the gate.
+    #[inline(always)]
+    pub(crate) fn reuse_large(&self, n: Pages, requested: usize) -> Option<Span> {
+        self.gate
+            .own(|| {
+                let span = self.large.take(n)?;
+                if !span.transition(State::Cached, State::InUse) {
+                    throw!("cached span changed its state"; base = span.base());
+                }
+                self.count_large(Some((n.bytes(), requested)), None);
+                Some(span)
+            })
+            .flatten()
     }
 
-    /// Keeps a large span for the thread; what has no room goes to the heap. Not for stand-ins.
-    pub(crate) fn keep_large(&self, heap: &Heap, span: Span) {
-        if let Some(other) = self.large.put(span) {
-            heap.free_span(other);
-            self.event(heap);
-        }
+    /// Frees a large object, if it is alive, and keeps its span; `false`, and nothing done, if that cannot be.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn keep_large(&self, span: Span) -> bool {
+        let keep = || {
+            let ok = span.transition(State::InUse, State::Cached);
+            if ok && self.large.put(span) {
+                self.count_large(None, Some(span.bytes()));
+                return true;
+            }
+            // There was no room for it.
+            ok && !span.transition(State::Cached, State::InUse)
+        };
+        self.gate.own(keep) == Some(true)
     }
 
     /// Books an object of whole pages; of an allocated one also the bytes that were asked for. Owner only, not for stand-ins.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_large(&self, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
         self.version.write(|| {
             if let Some((bytes, requested)) = allocated {

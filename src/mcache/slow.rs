@@ -9,9 +9,10 @@ use core::ptr::{self, NonNull};
 
 use super::MCache;
 use super::bin::Bin;
+use super::large::LargeCache;
 use super::list::drop_large;
-use crate::base::{Bytes, Class};
-use crate::heap::{Heap, block_size};
+use crate::base::{Bytes, Class, Pages};
+use crate::heap::{Heap, Span, block_size};
 use crate::mcentral::{central, trim_all};
 
 /// Pointers a bin may hold at first ...
@@ -66,6 +67,10 @@ impl MCache {
         }
         let want = (bin.cap() / 2).max(1);
         let slots = bin.slots(want);
+        // SAFETY: the page cache is the owner's, and nothing refers to it now.
+        if unsafe { &*self.pages.get() }.is_empty() {
+            self.drop_long(heap);
+        }
         // SAFETY: the page cache is the owner's, and nothing below refers to it in another way.
         let got = central(class).refill(class, heap, slots, Some(unsafe { &mut *self.pages.get() }));
         if got == 0 {
@@ -193,21 +198,31 @@ impl MCache {
             }
             central(class).trim(class, heap, false);
         }
-        self.drop_large_if_idle(heap);
+        self.drop_own_large(heap, |large| large.is_idle().then(|| large.take_all()).flatten());
     }
 
-    /// Gives the large spans back if none was used since the last call. Anyone.
-    pub(super) fn drop_large_if_idle(&self, heap: &Heap) {
-        if self.large.is_idle() {
-            self.drop_large(heap);
+    /// Gives all large spans back, or those that `which` takes. Owner only, not for stand-ins.
+    fn drop_own_large(&self, heap: &Heap, which: impl FnOnce(&LargeCache) -> Option<Span>) {
+        if !self.large.is_empty() {
+            heap.free_chain(self.gate.own(|| which(&self.large)).flatten());
         }
     }
 
-    /// Gives all large spans back. Anyone.
-    pub(super) fn drop_large(&self, heap: &Heap) {
-        while let Some(span) = self.large.steal() {
-            heap.free_span(span);
+    /// Gives back the large spans that are kept only until their pages are needed. Owner only, not for stand-ins.
+    pub(crate) fn drop_long(&self, heap: &Heap) {
+        if self.large.has_long() {
+            self.drop_own_large(heap, LargeCache::take_long);
         }
+    }
+
+    /// Makes room for a large span in the thread's cache. Owner only, not for stand-ins.
+    pub(crate) fn make_room(&self, heap: &Heap, n: Pages) {
+        self.event(heap);
+        heap.tick();
+        self.drop_own_large(
+            heap,
+            |large| if LargeCache::is_long(n) { large.take_long() } else { large.take_all() },
+        );
     }
 
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
@@ -222,7 +237,7 @@ impl MCache {
             let bin = self.bin(class);
             self.flush(bin, class, heap, bin.held());
         }
-        self.drop_large(heap);
+        self.drop_own_large(heap, LargeCache::take_all);
         // SAFETY: the page cache is the owner's, and nothing else refers to it now.
         heap.flush_page_cache(unsafe { &mut *self.pages.get() });
     }

@@ -1,8 +1,10 @@
-//! Locks that never allocate: a ranked mutex, a retryable once, and the rank table.
+//! Locks that never allocate: a ranked mutex, a lock biased to its owner, a retryable once, and the rank table.
 
+mod biased;
 mod mutex;
 mod once;
 pub(crate) mod rank;
 
+pub(crate) use biased::Biased;
 pub(crate) use mutex::{Guard, Mutex};
 pub(crate) use once::Once;

@@ -12,7 +12,7 @@
 #define SMALL 48
 #define MEDIUM 20000
 #define LARGE 100000
-#define HUGE_SIZE (70 * MIB)
+#define HUGE_SIZE (130 * MIB)
 
 static char in_data[64] __attribute__((aligned(16))) = "data";
 

@@ -33,8 +33,8 @@ int main(void)
 {
     for (size_t size = 0; size <= 2 * MIB; size = next_size(size))
         writable_to_the_end(size);
-    void *huge = malloc(70 * MIB + 1);
-    CHECK(huge != NULL && malloc_usable_size(huge) > 70 * MIB);
+    void *huge = malloc(200 * MIB + 1);
+    CHECK(huge != NULL && malloc_usable_size(huge) > 200 * MIB);
     memset(huge, 1, malloc_usable_size(huge));
     free(huge);
     /* malloc_usable_size(3): "If ptr is NULL, 0 is returned." */
