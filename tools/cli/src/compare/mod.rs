@@ -23,12 +23,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, bad_input, failed};
 use crate::machine;
 pub(crate) use options::Args;
 use options::{USUAL, settings};
+use over_time::OverTime;
 use peers::{PREFIX, Peer};
 use results::{Allocator, Kind, Machine, Results, Settings};
 use tables::Form;
@@ -42,7 +43,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .flatten()
         .try_for_each(|file| can_be_written(file))?;
     if let Some(file) = &args.from {
-        return show(args, &read(file)?);
+        return match read(file)? {
+            Earlier::Comparison(results) => show(args, &results),
+            Earlier::OverTime(seen) => show_over_time(args, &seen),
+        };
     }
     if args.programs {
         return programs(args);
@@ -97,7 +101,11 @@ fn watch(args: &Args, mut peers: Vec<Peer>, all: Vec<Workload>) -> Result<(), Fa
     let seed = args.seeds.first().copied().unwrap_or(USUAL.2[0]);
     let limit = Duration::from_secs(args.limit);
     let seen = over_time::run(&peers, this_machine(), seed, set, limit);
-    write_out(args, |form| report::over_time(&seen, form), &seen, || chart::lines(&seen))?;
+    show_over_time(args, &seen)
+}
+
+fn show_over_time(args: &Args, seen: &OverTime) -> Result<(), Failure> {
+    write_out(args, |form| report::over_time(seen, form), seen, || chart::lines(seen))?;
     match seen.failures().count() {
         0 => Ok(()),
         n => Err(failed(format!("{n} of {} allocators crashed", seen.series.len()))),
@@ -243,19 +251,27 @@ fn list(peers: &[Peer], workloads: &[Workload]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Results, Failure> {
-    let text = fs::read_to_string(file)
-        .map_err(|e| bad_input(format!("--from: cannot read {}: {e}", file.display())))?;
-    let results: Results = serde_json::from_str(&text).map_err(|e| {
-        bad_input(format!("--from: {} was not written by gort compare --json: {e}", file.display()))
-    })?;
-    if results.rows.iter().any(|row| row.cells.len() != results.allocators.len()) {
-        return Err(bad_input(format!(
-            "--from: {} does not have every allocator in every row",
-            file.display()
-        )));
+/// What a file of `--json` may hold.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Earlier {
+    Comparison(Results),
+    OverTime(OverTime),
+}
+
+fn read(file: &Path) -> Result<Earlier, Failure> {
+    let name = file.display();
+    let text = fs::read_to_string(file).map_err(|e| bad_input(format!("--from: cannot read {name}: {e}")))?;
+    let earlier = serde_json::from_str(&text)
+        .map_err(|_| bad_input(format!("--from: {name} was not written by gort compare --json")))?;
+    match &earlier {
+        Earlier::Comparison(results)
+            if results.rows.iter().any(|row| row.cells.len() != results.allocators.len()) =>
+        {
+            Err(bad_input(format!("--from: {name} does not have every allocator in every row")))
+        }
+        _ => Ok(earlier),
     }
-    Ok(results)
 }
 
 fn can_be_written(file: &Path) -> Result<(), Failure> {

@@ -44,6 +44,8 @@ fn memory_is_seen_to_come_and_go() {
     assert!(line(stdout, &["glibc"]).len() > 1 && stdout.contains("GODEBUG=scavthread=1"), "{stdout}");
     let drawn = fs::read_to_string(&svg).unwrap();
     let tree = roxmltree::Document::parse(&drawn).expect("well-formed");
+    let again = succeeds(gort_compare().args(["--from", &fakes.path("figures.json")]));
+    assert_eq!(again, stdout);
     let lines = tree.descendants().filter(|node| node.has_tag_name("polyline"));
     assert!(lines.count() >= 3, "{drawn}");
 }
