@@ -18,7 +18,7 @@ use crate::base::{PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::sys::{Linux, Os};
 
 /// Bytes of heap without huge pages.
-const FROM: usize = 8 << 20;
+const FROM: usize = 4 << 20;
 /// Above this size of the kernel's page its huge pages have 32 MiB and more: too coarse to advise anything.
 const COARSEST_PAGE: usize = 4 << 10;
 

@@ -125,7 +125,7 @@ fn the_chart_is_xml_with_every_name_and_nothing_outside() {
     {
         assert!(words.contains(&word), "{word} is not in {words:?}");
     }
-    assert!(words.contains(&"66.7 \u{2192}; crashed: rpmalloc"), "{words:?}");
+    assert!(words.contains(&"over 8") && words.contains(&"crashed"), "{words:?}");
     let size = |name: &str| root.attribute(name).unwrap().parse::<f64>().unwrap();
     let (width, height) = (size("width"), size("height"));
     for node in tree.descendants() {

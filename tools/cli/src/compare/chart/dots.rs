@@ -7,15 +7,15 @@ use super::marks::{self, Area, BAND, Drawn, FAINT, GRID, INK, Mark};
 use crate::compare::judged::{Judged, Measure};
 use crate::compare::results::{Kind, Results};
 use crate::compare::statistics::geometric_mean;
-use crate::compare::tables::ratio;
 
 const WIDTH: i32 = 1000;
 const ROW: i32 = 24;
 /// Where the labels end and the panels begin and end.
 const LABELS: i32 = 178;
 const PANELS: [(i32, i32); 2] = [(194, 574), (604, 984)];
-/// Who is farther behind stands at the edge, with a number.
+/// Who is farther behind stands in a strip behind the axis.
 const FARTHEST: f64 = 8.0;
+const STRIP: i32 = 76;
 const TICKS: [f64; 9] = [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
 
 /// What one line shows.
@@ -87,15 +87,19 @@ fn dot(judged: &Judged, name: &str, allocator: usize) -> Dot {
     geometric_mean(&ratios).map_or(Dot::Nothing, Dot::At)
 }
 
-/// The end of a panel's axis.
-fn farthest(lines: &[Line], panel: usize) -> f64 {
-    let ratios = lines.iter().flat_map(|line| match line {
+/// All that a panel shows.
+fn ratios<'a>(lines: &'a [Line], panel: usize) -> impl Iterator<Item = &'a Dot> {
+    lines.iter().flat_map(move |line| match line {
         Line::Row { panels, .. } | Line::Means(panels) => panels[panel].as_slice(),
         Line::Group(_) => &[],
-    });
-    let most =
-        ratios.filter_map(|dot| if let Dot::At(r) = dot { Some(*r) } else { None }).fold(1.0, f64::max);
-    TICKS.into_iter().find(|tick| *tick >= most.max(1.5)).unwrap_or(FARTHEST)
+    })
+}
+
+/// The end of a panel's axis.
+fn farthest(lines: &[Line], panel: usize) -> f64 {
+    let numbers = ratios(lines, panel).filter_map(|dot| if let Dot::At(r) = dot { Some(*r) } else { None });
+    let most = numbers.fold(1.5, f64::max);
+    TICKS.into_iter().find(|tick| *tick >= most).unwrap_or(FARTHEST)
 }
 
 fn draw(svg: &mut String, results: &Results, lines: &[Line]) -> Drawn {
@@ -110,18 +114,22 @@ fn draw(svg: &mut String, results: &Results, lines: &[Line]) -> Drawn {
     marks::bold(&area, title(results.kind), (16, 22), 22, INK, HPos::Left)?;
     marks::text(&area, &subtitle(results), (16, 46), 15, FAINT, HPos::Left)?;
     marks::legend(&area, &names, &marks, 74, 12, WIDTH - 12)?;
+    if results.failures().next().is_some() {
+        strike(&area, (WIDTH - 96, 22))?;
+        marks::text(&area, "crashed", (WIDTH - 80, 22), 16, INK, HPos::Left)?;
+    }
     let bottom = head + ROW * lines.len() as i32;
     for (panel, title) in
         ["time, ratio to the fastest", "peak memory, ratio to the leanest"].iter().enumerate()
     {
-        let axis = Axis { from: PANELS[panel].0, to: PANELS[panel].1, most: farthest(lines, panel) };
+        let axis = Axis::new(lines, panel);
         marks::bold(&area, title, (axis.from, head - 30), 17, INK, HPos::Left)?;
         bands(&area, lines, &axis, head)?;
         grid(&area, &axis, head, bottom)?;
         for (number, line) in lines.iter().enumerate() {
             let y = head + ROW * number as i32 + ROW / 2;
             if let Line::Row { panels, .. } | Line::Means(panels) = line {
-                dots(&area, &axis, &panels[panel], &marks, &names, y)?;
+                dots(&area, &axis, &panels[panel], &marks, y)?;
             }
         }
     }
@@ -164,9 +172,22 @@ struct Axis {
     from: i32,
     to: i32,
     most: f64,
+    /// Where its panel ends: behind a strip, if anyone has no place on the axis.
+    end: i32,
 }
 
 impl Axis {
+    fn new(lines: &[Line], panel: usize) -> Self {
+        let (from, end) = PANELS[panel];
+        let most = farthest(lines, panel);
+        let outside = ratios(lines, panel).any(|dot| match *dot {
+            Dot::At(r) => r > most,
+            Dot::Crashed => true,
+            Dot::Nothing => false,
+        });
+        Self { from, to: if outside { end - STRIP } else { end }, most, end }
+    }
+
     fn place(&self, ratio: f64) -> i32 {
         let part = ratio.max(1.0).ln() / self.most.ln();
         self.from + (f64::from(self.to - self.from) * part.min(1.0)).round() as i32
@@ -182,12 +203,17 @@ fn bands(area: &Area, lines: &[Line], axis: &Axis, top: i32) -> Drawn {
             Line::Means(_) => GRID,
             _ => continue,
         };
-        area.draw(&Rectangle::new([(axis.from - 10, y), (axis.to + 10, y + ROW)], color.filled()))?;
+        area.draw(&Rectangle::new([(axis.from - 10, y), (axis.end + 10, y + ROW)], color.filled()))?;
     }
     Ok(())
 }
 
 fn grid(area: &Area, axis: &Axis, top: i32, bottom: i32) -> Drawn {
+    if axis.end > axis.to {
+        let edge = axis.to + 9;
+        area.draw(&PathElement::new([(edge, top), (edge, bottom)], FAINT))?;
+        marks::text(area, &format!("over {}", axis.most), (edge + 5, top - 9), 14, FAINT, HPos::Left)?;
+    }
     let mut labelled = None;
     for tick in TICKS.into_iter().filter(|tick| *tick <= axis.most) {
         let x = axis.place(tick);
@@ -204,34 +230,30 @@ fn grid(area: &Area, axis: &Axis, top: i32, bottom: i32) -> Drawn {
     Ok(())
 }
 
-/// The allocators of one row; the first, gort, is drawn last and lies on top.
-fn dots(area: &Area, axis: &Axis, dots: &[Dot], marks: &[Mark], names: &[&str], y: i32) -> Drawn {
-    let mut beyond = Vec::new();
-    let mut crashed = Vec::new();
-    for ((dot, mark), name) in dots.iter().zip(marks).zip(names).rev() {
+/// The allocators of one row; the first, gort, is drawn last and lies on top. Whoever has no place on the axis stands behind it,
+/// in the order of the ratios and struck out if it crashed.
+fn dots(area: &Area, axis: &Axis, dots: &[Dot], marks: &[Mark], y: i32) -> Drawn {
+    let mut behind: Vec<(f64, Mark)> = Vec::new();
+    for (dot, mark) in dots.iter().zip(marks).rev() {
         match *dot {
-            Dot::At(r) => {
-                mark.draw(area, (axis.place(r), y))?;
-                if r > axis.most {
-                    beyond.push(r);
-                }
-            }
-            Dot::Crashed => crashed.push(*name),
+            Dot::At(r) if r <= axis.most => mark.draw(area, (axis.place(r), y))?,
+            Dot::At(r) => behind.push((r, *mark)),
+            Dot::Crashed => behind.push((f64::INFINITY, *mark)),
             Dot::Nothing => {}
         }
     }
-    beyond.sort_by(f64::total_cmp);
-    let mut notes: Vec<String> = Vec::new();
-    if !beyond.is_empty() {
-        let all: Vec<String> = beyond.into_iter().map(ratio).collect();
-        notes.push(format!("{} \u{2192}", all.join(", ")));
-    }
-    if !crashed.is_empty() {
-        crashed.reverse();
-        notes.push(format!("crashed: {}", crashed.join(", ")));
-    }
-    if !notes.is_empty() {
-        marks::text(area, &notes.join("; "), (axis.to - 10, y), 13, INK, HPos::Right)?;
+    behind.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let step = (STRIP - 16) / (behind.len() as i32).max(5);
+    for (number, (r, mark)) in behind.into_iter().enumerate() {
+        let x = axis.to + 20 + step * number as i32;
+        mark.draw(area, (x, y))?;
+        if r.is_infinite() {
+            strike(area, (x, y))?;
+        }
     }
     Ok(())
+}
+
+fn strike(area: &Area, (x, y): (i32, i32)) -> Drawn {
+    Ok(area.draw(&PathElement::new([(x - 7, y + 8), (x + 7, y - 8)], INK.stroke_width(2)))?)
 }
