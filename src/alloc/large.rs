@@ -66,8 +66,7 @@ fn cold(
 ) -> Option<(*mut u8, Bytes)> {
     heap.tick();
     if let Some(mcache) = mcache {
-        mcache.event(heap);
-        mcache.drop_long(heap);
+        mcache.ask_large(heap, n);
     }
     if align > heap.max_align() {
         return huge(heap, n, align, zeroed);

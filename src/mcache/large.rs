@@ -2,7 +2,9 @@
 //! reaches the page heap.
 //!
 //! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers. Of the longer ones the last is kept, until
-//! the thread needs pages for something else: they are then the first to go, so that what it keeps does not add to its peak.
+//! the thread needs pages for something else: they are then the first to go, so that what it keeps does not add to its peak. Only lengths
+//! that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to nobody, and
+//! the next one grow in another, cold one.
 //!
 //! All of this happens in the mcache's gate: the owner's plain loads and stores, or another thread that looks once a second after
 //! those that have not used theirs.
@@ -23,6 +25,9 @@ pub(super) struct LargeCache {
     by_length: [Cell<Option<Span>>; LONGEST + 1],
     /// The last that is longer.
     long: Cell<Option<Span>>,
+    /// A bit for each length in pages that was asked for; and the last of the longer ones.
+    asked: [Cell<u64>; LONGEST / 64 + 1],
+    asked_long: Cell<usize>,
     /// Pages in `by_length`.
     held: Cell<usize>,
     /// Spans in all. Read by anyone.
@@ -37,6 +42,8 @@ impl LargeCache {
         Self {
             by_length: [const { Cell::new(None) }; LONGEST + 1],
             long: Cell::new(None),
+            asked: [const { Cell::new(0) }; LONGEST / 64 + 1],
+            asked_long: Cell::new(0),
             held: Cell::new(0),
             count: AtomicUsize::new(0),
             hits: Cell::new(0),
@@ -83,10 +90,30 @@ impl LargeCache {
         Some(span)
     }
 
-    /// Keeps a span, unless there is no room: `false`.
+    /// Notes that a span of `n` pages was asked for, and there was none.
+    pub(super) fn ask(&self, n: Pages) {
+        match self.asked.get(n.0 / 64).filter(|_| !Self::is_long(n)) {
+            Some(bits) => bits.set(bits.get() | 1 << (n.0 % 64)),
+            None => self.asked_long.set(n.0),
+        }
+    }
+
+    /// Whether spans of `n` pages were asked for.
+    #[inline(always)]
+    pub(super) fn is_asked(&self, n: Pages) -> bool {
+        match self.asked.get(n.0 / 64).filter(|_| !Self::is_long(n)) {
+            Some(bits) => bits.get() >> (n.0 % 64) & 1 == 1,
+            None => self.asked_long.get() == n.0,
+        }
+    }
+
+    /// Keeps a span, unless there is no room, or no use for it: `false`.
     #[inline(always)]
     #[must_use]
     pub(super) fn put(&self, span: Span) -> bool {
+        if !self.is_asked(span.npages()) {
+            return false;
+        }
         let n = span.npages().0;
         match self.by_length.get(n) {
             Some(first) if self.held.get() + n <= MAX_PAGES => {
@@ -131,8 +158,12 @@ impl LargeCache {
         all
     }
 
-    /// Whether the thread has used none of its spans since the last call.
-    pub(super) fn is_idle(&self) -> bool {
-        self.seen.replace(self.hits.get()) == self.hits.get()
+    /// Takes all spans out, and forgets what was asked for, if the thread has used none since the last call.
+    pub(super) fn take_idle(&self) -> Option<Span> {
+        if self.seen.replace(self.hits.get()) != self.hits.get() {
+            return None;
+        }
+        self.asked.iter().for_each(|bits| bits.set(0));
+        self.take_all()
     }
 }

@@ -95,8 +95,8 @@ pub(crate) fn each_mcache() -> impl Iterator<Item = &'static MCache> {
 /// at it this very moment stay.
 pub(crate) fn drop_large(heap: &Heap, all: bool) {
     for m in each_mcache().filter(|m| !m.large.is_empty()) {
-        let spans = m.gate.claim(|| (all || m.large.is_idle()).then(|| m.large.take_all()));
-        heap.free_chain(spans.flatten().flatten());
+        let spans = m.gate.claim(|| if all { m.large.take_all() } else { m.large.take_idle() });
+        heap.free_chain(spans.flatten());
     }
 }
 

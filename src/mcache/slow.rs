@@ -198,7 +198,7 @@ impl MCache {
             }
             central(class).trim(class, heap, false);
         }
-        self.drop_own_large(heap, |large| large.is_idle().then(|| large.take_all()).flatten());
+        self.drop_own_large(heap, LargeCache::take_idle);
     }
 
     /// Gives all large spans back, or those that `which` takes. Owner only, not for stand-ins.
@@ -209,16 +209,27 @@ impl MCache {
     }
 
     /// Gives back the large spans that are kept only until their pages are needed. Owner only, not for stand-ins.
-    pub(crate) fn drop_long(&self, heap: &Heap) {
+    fn drop_long(&self, heap: &Heap) {
         if self.large.has_long() {
             self.drop_own_large(heap, LargeCache::take_long);
         }
     }
 
-    /// Makes room for a large span in the thread's cache. Owner only, not for stand-ins.
+    /// Notes that the thread needs an object of `n` pages, and has kept none. Owner only, not for stand-ins.
+    pub(crate) fn ask_large(&self, heap: &Heap, n: Pages) {
+        self.event(heap);
+        // Not noted while another thread looks: the next time will do.
+        let _ = self.gate.own(|| self.large.ask(n));
+        self.drop_long(heap);
+    }
+
+    /// Makes room for a large span in the thread's cache, if it is to be kept. Owner only, not for stand-ins.
     pub(crate) fn make_room(&self, heap: &Heap, n: Pages) {
         self.event(heap);
         heap.tick();
+        if !self.large.is_asked(n) {
+            return;
+        }
         self.drop_own_large(
             heap,
             |large| if LargeCache::is_long(n) { large.take_long() } else { large.take_all() },

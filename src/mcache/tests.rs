@@ -4,8 +4,8 @@ extern crate std;
 use std::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use super::{Counts, MCache};
-use crate::base::{Class, NUM_CLASSES, Random};
-use crate::heap;
+use crate::base::{Class, NUM_CLASSES, Pages, Random};
+use crate::heap::{self, Span, State};
 
 /// The twin: what is out, and how often each class was allocated and freed.
 struct Twin {
@@ -100,4 +100,83 @@ fn a_cache_that_only_frees_stays_small() {
     assert!(eater.bin(class).cap() <= 64, "a thread that only frees hoards nothing");
     assert!(maker.bin(class).cap() > 64, "a thread that allocates gets room");
     assert_eq!(eater.class_counts(class), (0, 50_000));
+}
+
+/// A large object, as the door makes one.
+fn alloc_large(m: &MCache, heap: &heap::Heap, n: Pages) -> (Span, bool) {
+    match m.reuse_large(n, n.bytes().0) {
+        Some(span) => (span, true),
+        None => {
+            m.ask_large(heap, n);
+            let (span, _) = heap.alloc_span(n, None, Pages(1), None).expect("the OS has memory");
+            (span, false)
+        }
+    }
+}
+
+#[test]
+fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
+    let (heap, _alone) = heap::heap_alone();
+    for case in 0..8 {
+        let mut random = Random::from_env("large spans", case);
+        let m = Box::leak(Box::new(MCache::new()));
+        let lengths: Vec<_> = (0..1 + random.below(12)).map(|_| Pages(5 + random.below(160))).collect();
+        let mut live: Vec<Span> = Vec::new();
+        let (mut kept, mut reused) = (BTreeSet::new(), 0);
+        for _ in 0..4_000 {
+            if random.below(16) < if live.len() < 20 { 9 } else { 6 } {
+                let n = lengths[random.below(lengths.len())];
+                let (span, again) = alloc_large(m, heap, n);
+                assert_eq!(span.npages(), n);
+                assert!(span.is(State::InUse));
+                // A new one may be where one was that has been given back meanwhile.
+                assert!(kept.remove(&span.base()) || !again, "only what was kept is used again");
+                assert!(!live.contains(&span), "handed out twice");
+                reused += usize::from(again);
+                live.push(span);
+            } else if !live.is_empty() {
+                let span = live.swap_remove(random.below(live.len()));
+                if m.keep_large(span) {
+                    assert!(span.is(State::Cached) && !m.keep_large(span), "freed twice");
+                    kept.insert(span.base());
+                } else {
+                    assert!(span.is(State::InUse), "nothing was done");
+                    heap.free_span(span);
+                }
+            }
+            match random.below(400) {
+                0 => m.flush_all(heap),
+                1 => m.make_room(heap, lengths[0]),
+                _ => {}
+            }
+            // What was given back is not kept any more, and perhaps somebody else's.
+            kept.retain(|&base| {
+                let at = core::ptr::with_exposed_provenance::<u8>(base);
+                heap.large_at(at).is_some_and(|span| span.is(State::Cached))
+            });
+            let pages: usize = kept
+                .iter()
+                .filter_map(|&base| heap.large_at(core::ptr::with_exposed_provenance(base)))
+                .map(|span| span.npages().0)
+                .sum();
+            assert!(pages <= 512 + 165, "{pages} pages are kept");
+        }
+        assert!(reused > 100, "{reused} of {} lengths", lengths.len());
+        live.drain(..).for_each(|span| heap.free_span(span));
+        m.flush_all(heap);
+    }
+}
+
+#[test]
+fn a_length_that_nobody_asked_for_is_not_kept() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    for n in [Pages(8), Pages(128), Pages(300)] {
+        let (span, _) = heap.alloc_span(n, None, Pages(1), None).expect("the OS has memory");
+        assert!(!m.keep_large(span));
+        m.ask_large(heap, n);
+        assert!(m.keep_large(span));
+        assert_eq!(m.reuse_large(n, 1), Some(span));
+        heap.free_span(span);
+    }
 }
