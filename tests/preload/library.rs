@@ -17,7 +17,7 @@ use std::{env, fs, io, process, thread};
 /// A program that runs longer hangs, unless `Run::seconds` says otherwise.
 const SECONDS: u64 = 60;
 /// Variables that change what an allocator or the loader does; no program inherits them.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     "GOMEMLIMIT",
     "GODEBUG",
     "GOGC",
@@ -25,6 +25,7 @@ const VARIABLES: [&str; 14] = [
     "GORT_STATS",
     "GORT_STATS_JSON",
     "GORT_STATS_PID",
+    "GORT_SIZES",
     "GLIBC_TUNABLES",
     "MALLOC_ARENA_MAX",
     "MALLOC_CHECK_",
