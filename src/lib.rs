@@ -29,8 +29,10 @@ pub use alloc::c;
 #[cfg(feature = "invariants")]
 pub use alloc::check_invariants;
 pub use alloc::{
-    BySize, GoAlloc, Measured, MemStats, WholePages, bad_variables, free_os_memory, measure,
-    set_memory_limit, stats, thread_stats, usable_size,
+    BySize, Contention, GoAlloc, Measured, MemStats, WholePages, bad_variables, contention_by_size,
+    free_os_memory, measure, set_memory_limit, stats, thread_stats, usable_size,
 };
+pub use mcentral::CentralCounts;
+pub use sync::LockCounts;
 #[cfg(feature = "faults")]
 pub use sys::faults::refuse_after;

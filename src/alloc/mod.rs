@@ -24,7 +24,8 @@ use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
 pub use stats::{
-    BySize, Measured, MemStats, WholePages, free_os_memory, measure, set_memory_limit, stats, thread_stats,
+    BySize, Contention, Measured, MemStats, WholePages, contention_by_size, free_os_memory, measure,
+    set_memory_limit, stats, thread_stats,
 };
 
 /// Go's allocator for Rust programs.

@@ -5,7 +5,8 @@
 use crate::base::{Class, NUM_CLASSES};
 use crate::heap::{block_size, heap};
 use crate::mcache::{self, Counts, Entered, MCache, each_mcache};
-use crate::mcentral;
+use crate::mcentral::{self, CentralCounts, central};
+use crate::sync::LockCounts;
 
 /// Counts of one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct BySize {
     pub sampled: u64,
     /// Bytes that those asked for together.
     pub sampled_bytes: u64,
+    /// Objects that came back on another thread than the one they were given to, at least: see [`Contention::remote_frees`].
+    pub remote_frees: u64,
 }
 
 /// Counts of the objects that have no size class: whole pages, above 32 KiB or aligned above a page.
@@ -33,6 +36,50 @@ pub struct WholePages {
     pub bytes: u64,
     /// Bytes that they were asked for with.
     pub requested_bytes: u64,
+    /// Objects that came back on another thread than the one they were given to, at least: see [`Contention::remote_frees`].
+    pub remote_frees: u64,
+}
+
+/// What threads shared: how often they met at the heap's locks, and what they passed to one another through it.
+///
+/// All counts are from the beginning, in numbers of events; [`per_million`](Self::per_million) relates them to the program's work.
+/// A thread serves itself from its own cache most of the time, and that is not counted here: it shares nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contention {
+    /// Objects allocated and objects freed.
+    pub operations: u64,
+    /// All central stores together; one by one: [`contention_by_size`].
+    pub central: CentralCounts,
+    /// The lock of the page heap: taken for a span or a large object, unless the thread has pages for it, and to give one back.
+    pub page_heap: LockCounts,
+    /// The lock of the metadata: taken for the header of each span and large object, and to give it back.
+    pub metadata: LockCounts,
+    /// Objects that came back on another thread than the one they were given to, at least: of each class, and of whole pages, what a
+    /// thread has freed beyond all it has allocated. A thread that frees others' objects and allocates as many is not
+    /// seen here, nor is one that goes on with the cache of a thread that has exited and frees what that one allocated.
+    pub remote_frees: u64,
+}
+
+impl Contention {
+    const ZERO: Self = Self {
+        operations: 0,
+        central: CentralCounts::ZERO,
+        page_heap: LockCounts::ZERO,
+        metadata: LockCounts::ZERO,
+        remote_frees: 0,
+    };
+
+    /// So many `events` for each million operations; nothing before the first operation.
+    pub fn per_million(&self, events: u64) -> f64 {
+        if self.operations == 0 { 0.0 } else { events as f64 * 1e6 / self.operations as f64 }
+    }
+}
+
+/// What went through the central store of each size class, in the order of [`MemStats::by_size`].
+pub fn contention_by_size() -> [CentralCounts; NUM_CLASSES] {
+    let mut rows = [CentralCounts::ZERO; NUM_CLASSES];
+    Class::all().for_each(|class| rows[class.index()] = central(class).counts());
+    rows
 }
 
 /// The heap's statistics, with the fields and meanings of Go's `runtime.MemStats`, in bytes unless they say otherwise.
@@ -86,6 +133,8 @@ pub struct MemStats {
     pub by_size: [BySize; NUM_CLASSES],
     /// Above the size classes.
     pub whole_pages: WholePages,
+    /// What threads shared.
+    pub contention: Contention,
 }
 
 impl MemStats {
@@ -110,8 +159,10 @@ impl MemStats {
         mcache_inuse: 0,
         other_sys: 0,
         memory_limit: 0,
-        by_size: [BySize { size: 0, mallocs: 0, frees: 0, sampled: 0, sampled_bytes: 0 }; NUM_CLASSES],
-        whole_pages: WholePages { mallocs: 0, frees: 0, bytes: 0, requested_bytes: 0 },
+        by_size: [BySize { size: 0, mallocs: 0, frees: 0, sampled: 0, sampled_bytes: 0, remote_frees: 0 };
+            NUM_CLASSES],
+        whole_pages: WholePages { mallocs: 0, frees: 0, bytes: 0, requested_bytes: 0, remote_frees: 0 },
+        contention: Contention::ZERO,
     };
 
     /// The part of all bytes ever allocated that nobody asked for: what rounding up to a size class or to pages added, from 0 to 1.
@@ -143,7 +194,7 @@ pub fn stats() -> MemStats {
 #[inline(never)]
 pub(super) fn fill(s: &mut MemStats) {
     *s = MemStats::ZERO;
-    let MemStats { by_size, whole_pages, .. } = s;
+    let MemStats { by_size, whole_pages, contention, .. } = s;
     let mut sum = Counts::default();
     // All but the shared one, which is no metadata.
     let mcaches = each_mcache().count() - 1;
@@ -154,12 +205,14 @@ pub(super) fn fill(s: &mut MemStats) {
         sum.frees += large.frees;
         sum.bytes_freed += large.bytes_freed;
         whole_pages.requested_bytes += mcache.large_requested();
+        whole_pages.remote_frees += large.frees.saturating_sub(large.allocs);
         for class in Class::all() {
             let (allocs, frees) = mcache.class_counts(class);
             let row = &mut by_size[class.index()];
             // A thread may free more than it allocates: only sums over all threads are counts of objects.
             row.mallocs = row.mallocs.wrapping_add(allocs);
             row.frees = row.frees.wrapping_add(frees);
+            row.remote_frees += frees.saturating_sub(allocs);
         }
     }
     (whole_pages.mallocs, whole_pages.frees, whole_pages.bytes) = (sum.allocs, sum.frees, sum.bytes);
@@ -167,10 +220,16 @@ pub(super) fn fill(s: &mut MemStats) {
         let row = &mut by_size[class.index()];
         (row.sampled, row.sampled_bytes) = mcentral::central(class).sampled();
         row.size = class.size().0 as u32;
+        contention.central = contention.central.plus(central(class).counts());
+        contention.remote_frees += row.remote_frees;
         sum.add(class.size().0, row.mallocs, row.frees);
     }
     let live = sum.bytes.saturating_sub(sum.bytes_freed);
     let heap = heap();
+    contention.operations = sum.allocs + sum.frees;
+    contention.remote_frees += whole_pages.remote_frees;
+    (contention.page_heap, contention.metadata) =
+        heap.map(crate::heap::Heap::lock_counts).unwrap_or_default();
     let pages = heap.map(crate::heap::Heap::stats);
     let bytes = |f: fn(&crate::heap::HeapStats) -> usize| pages.as_ref().map_or(0, |s| f(s) as u64);
     let (heap_sys, heap_inuse) = (bytes(|s| s.usable.0), bytes(|s| s.in_use.0));

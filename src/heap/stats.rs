@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::mheap::Heap;
 use crate::base::{Bytes, Pages};
+use crate::sync::LockCounts;
 
 /// Bytes by what they are used for. Go's mstats.go: heapInUse, heapReleased and so on.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,11 @@ impl Heap {
             huge_objects: self.huge_objects.load(Relaxed),
             metadata: self.metadata_bytes(),
         }
+    }
+
+    /// The counts of the page allocator's lock and of the metadata's.
+    pub(crate) fn lock_counts(&self) -> (LockCounts, LockCounts) {
+        (self.pages.counts(), self.meta.counts())
     }
 
     fn in_use_bytes(&self) -> Bytes {

@@ -6,5 +6,6 @@ mod once;
 pub(crate) mod rank;
 
 pub(crate) use biased::Biased;
-pub(crate) use mutex::{Guard, Mutex};
+pub use mutex::LockCounts;
+pub(crate) use mutex::{Guard, Mutex, add};
 pub(crate) use once::Once;

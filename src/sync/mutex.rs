@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{
-    AtomicU32,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -29,7 +29,42 @@ const SPINS: u32 = 60;
 /// Data behind a lock of the given rank (see [`super::rank`]).
 pub(crate) struct Mutex<T, const RANK: u8> {
     state: AtomicU32,
+    /// What [`LockCounts`] says. Written by the holder, read by anyone.
+    taken: AtomicU64,
+    waited: AtomicU64,
+    slept: AtomicU64,
     data: UnsafeCell<T>,
+}
+
+/// How often a lock was taken, and at what cost. The counts only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockCounts {
+    /// Times that a thread took it.
+    pub taken: u64,
+    /// Times that it was found taken, so that the thread had to wait: it spun, and perhaps slept.
+    pub waited: u64,
+    /// Calls of the kernel to sleep until it is free; one wait may take several.
+    pub slept: u64,
+}
+
+impl LockCounts {
+    /// Before anything was counted.
+    pub(crate) const ZERO: Self = Self { taken: 0, waited: 0, slept: 0 };
+
+    /// The sums of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            waited: self.waited + other.waited,
+            slept: self.slept + other.slept,
+        }
+    }
+}
+
+/// Adds to a count that is written under a lock and read without it.
+#[inline]
+pub(crate) fn add(count: &AtomicU64, n: u64) {
+    count.store(count.load(Relaxed) + n, Relaxed);
 }
 
 // SAFETY: the lock hands the data to one thread at a time, so it needs Send only.
@@ -41,7 +76,13 @@ pub(crate) struct Guard<'a, T, const RANK: u8>(&'a Mutex<T, RANK>);
 impl<T, const RANK: u8> Mutex<T, RANK> {
     /// A free lock.
     pub(crate) const fn new(data: T) -> Self {
-        Self { state: AtomicU32::new(FREE), data: UnsafeCell::new(data) }
+        Self {
+            state: AtomicU32::new(FREE),
+            taken: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+            slept: AtomicU64::new(0),
+            data: UnsafeCell::new(data),
+        }
     }
 
     /// Waits for the lock.
@@ -58,23 +99,43 @@ impl<T, const RANK: u8> Mutex<T, RANK> {
         if self.state.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_err() {
             self.lock_slow();
         }
+        add(&self.taken, 1);
+    }
+
+    /// How often it was taken so far. Does not take it.
+    pub(crate) fn counts(&self) -> LockCounts {
+        LockCounts {
+            taken: self.taken.load(Relaxed),
+            waited: self.waited.load(Relaxed),
+            slept: self.slept.load(Relaxed),
+        }
     }
 
     #[cold]
     fn lock_slow(&self) {
+        let slept = self.wait();
+        add(&self.waited, 1);
+        add(&self.slept, slept);
+    }
+
+    /// Takes the lock; returns how often it slept for that.
+    fn wait(&self) -> u64 {
         for _ in 0..SPINS {
             // Acquire: as in `raw_lock`.
             if self.state.load(Relaxed) == FREE
                 && self.state.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok()
             {
-                return;
+                return 0;
             }
             spin_loop();
         }
+        let mut slept = 0;
         // Acquire: as in `raw_lock`. From here on the word says that there may be sleepers, so the holder wakes one.
         while self.state.swap(SLEEPERS, Acquire) != FREE {
             futex::wait(&self.state, SLEEPERS);
+            slept += 1;
         }
+        slept
     }
 
     #[inline]
@@ -131,7 +192,7 @@ impl<T, const RANK: u8> Drop for Guard<'_, T, RANK> {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use super::Mutex;
+    use super::{LockCounts, Mutex};
     use std::{sync::Arc, thread, vec::Vec};
 
     #[test]
@@ -145,6 +206,28 @@ mod tests {
             .collect();
         threads.into_iter().for_each(|t| t.join().unwrap());
         assert_eq!(*m.lock(), 80_000);
+        let counts = m.counts();
+        assert_eq!(counts.taken, 80_001);
+        assert!(counts.waited <= counts.taken, "{counts:?}");
+    }
+
+    #[test]
+    fn who_finds_the_lock_taken_is_counted() {
+        let m = Mutex::<(), 1>::new(());
+        thread::scope(|s| {
+            let held = m.lock();
+            let waiter = s.spawn(|| drop(m.lock()));
+            // The waiter is asleep once the word says so.
+            while m.state.load(super::Relaxed) != super::SLEEPERS {
+                thread::yield_now();
+            }
+            assert_eq!(m.counts(), LockCounts { taken: 1, waited: 0, slept: 0 }, "it has not got it yet");
+            drop(held);
+            waiter.join().unwrap();
+        });
+        let counts = m.counts();
+        assert_eq!((counts.taken, counts.waited), (2, 1));
+        assert!(counts.slept >= 1, "{counts:?}");
     }
 
     #[test]

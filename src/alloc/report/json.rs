@@ -1,8 +1,44 @@
 //! The report for programs: one JSON object, with the names of [`MemStats`](crate::MemStats) where it has the figure.
 
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Formatter, Write};
 
 use super::Report;
+use crate::base::Class;
+use crate::mcentral::{CentralCounts, central};
+use crate::sync::LockCounts;
+
+/// A lock's counts as an object.
+struct Lock<'a>(&'a LockCounts);
+
+impl Display for Lock<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let LockCounts { taken, waited, slept } = self.0;
+        write!(f, "{{\"taken\": {taken}, \"waited\": {waited}, \"slept\": {slept}}}")
+    }
+}
+
+/// A central store's counts as an object.
+struct Central<'a>(&'a CentralCounts);
+
+impl Display for Central<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let c = self.0;
+        write!(f, "{{\"lock\": {}", Lock(&c.lock))?;
+        for (name, n) in [
+            ("batches_in", c.batches_in),
+            ("objects_in", c.objects_in),
+            ("batches_out", c.batches_out),
+            ("objects_out", c.objects_out),
+            ("objects_from_spans", c.objects_from_spans),
+            ("objects_to_spans", c.objects_to_spans),
+            ("spans_made", c.spans_made),
+            ("spans_freed", c.spans_freed),
+        ] {
+            write!(f, ", \"{name}\": {n}")?;
+        }
+        f.write_str("}")
+    }
+}
 
 /// Writes the report and a newline.
 pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
@@ -52,17 +88,31 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
     let pages = &s.whole_pages;
     writeln!(
         w,
-        "  \"whole_pages\": {{\"mallocs\": {}, \"frees\": {}, \"bytes\": {}, \"requested_bytes\": {}}},",
-        pages.mallocs, pages.frees, pages.bytes, pages.requested_bytes
+        "  \"whole_pages\": {{\"mallocs\": {}, \"frees\": {}, \"bytes\": {}, \"requested_bytes\": {}, \"remote_frees\": {}}},",
+        pages.mallocs, pages.frees, pages.bytes, pages.requested_bytes, pages.remote_frees
     )?;
+    let c = &s.contention;
+    writeln!(
+        w,
+        "  \"contention\": {{\n    \"operations\": {},\n    \"remote_frees\": {},",
+        c.operations, c.remote_frees
+    )?;
+    writeln!(w, "    \"page_heap\": {},\n    \"metadata\": {},", Lock(&c.page_heap), Lock(&c.metadata))?;
+    writeln!(w, "    \"central\": {}\n  }},", Central(&c.central))?;
     w.write_str("  \"by_size\": [")?;
     let mut between = "\n";
-    for row in s.by_size.iter().filter(|row| row.mallocs > 0) {
+    for class in Class::all() {
+        let row = &s.by_size[class.index()];
+        if row.mallocs == 0 {
+            continue;
+        }
         write!(
             w,
-            "{between}    {{\"size\": {}, \"mallocs\": {}, \"frees\": {}, \"sampled\": {}, \"sampled_bytes\": {}}}",
+            "{between}    {{\"size\": {}, \"mallocs\": {}, \"frees\": {}, \"sampled\": {}, \"sampled_bytes\": {}, ",
             row.size, row.mallocs, row.frees, row.sampled, row.sampled_bytes
         )?;
+        let store = central(class).counts();
+        write!(w, "\"remote_frees\": {}, \"central\": {}}}", row.remote_frees, Central(&store))?;
         between = ",\n";
     }
     w.write_str("\n  ]\n}\n")

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::Report;
-use super::units::{Bar, Count, Percent, Size};
+use super::units::{Bar, Count, Percent, Rate, Size};
 use crate::base::NUM_CLASSES;
 
 /// Classes that get a bar.
@@ -42,7 +42,8 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
             format_args!("internal, estimated from {samples} sampled requests"),
         )?;
     }
-    bars(report, w)
+    bars(report, w)?;
+    contention(report, w)
 }
 
 #[inline(never)]
@@ -89,4 +90,34 @@ fn bars(report: &Report, w: &mut dyn Write) -> fmt::Result {
         writeln!(w, "{bar}  {:>13}  {:>8}", Count(mallocs(i)), Percent::of(mallocs(i), s.mallocs))?;
     }
     Ok(())
+}
+
+/// How often threads met, and what they passed to one another.
+#[inline(never)]
+fn contention(report: &Report, w: &mut dyn Write) -> fmt::Result {
+    let c = &report.stats.contention;
+    if c.operations == 0 {
+        return Ok(());
+    }
+    let rate = |events: u64| Rate(c.per_million(events));
+    let head = "contention, per million operations";
+    writeln!(w, "\n  {head:<34}{:>10}{:>13}{:>11}", "taken", "found taken", "slept")?;
+    for (name, lock) in [
+        ("locks of the central stores", &c.central.lock),
+        ("lock of the page heap", &c.page_heap),
+        ("lock of the metadata", &c.metadata),
+    ] {
+        let (taken, waited, slept) = (rate(lock.taken), rate(lock.waited), rate(lock.slept));
+        writeln!(w, "  {name:<34}{taken:>10}{waited:>13}{slept:>11}")?;
+    }
+    let m = &c.central;
+    writeln!(w, "  {:<34}{:>10}{:>13}{:>11}", "", "objects in", "objects out", "in and out")?;
+    for (name, ins, outs, times, what) in [
+        ("transfer caches", m.objects_in, m.objects_out, m.batches_in + m.batches_out, "batches"),
+        ("spans", m.objects_to_spans, m.objects_from_spans, m.spans_made + m.spans_freed, "spans"),
+    ] {
+        let (ins, outs, times) = (rate(ins), rate(outs), rate(times));
+        writeln!(w, "  {name:<34}{ins:>10}{outs:>13}{times:>11} {what}")?;
+    }
+    writeln!(w, "  {:<34}{:>10}", "remote frees, at least", rate(c.remote_frees))
 }

@@ -92,6 +92,21 @@ impl Display for Percent {
     }
 }
 
+/// A rate as few digits tell it: `12,345`, `6.7`, `< 0.1`. Not zero when it only rounds to that.
+pub(super) struct Rate(pub(super) f64);
+
+impl Display for Rate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0 * 10.0 + 0.5) as u64;
+        match tenths {
+            0 if self.0 > 0.0 => f.pad("< 0.1"),
+            0 => f.pad("0"),
+            1..1000 => Short::pad(f, format_args!("{}.{}", tenths / 10, tenths % 10)),
+            _ => Count((self.0 + 0.5) as u64).fmt(f),
+        }
+    }
+}
+
 /// A horizontal bar, `WIDTH` characters long for the largest value, in steps of an eighth of a character.
 pub(super) struct Bar {
     pub(super) value: u64,
@@ -164,6 +179,25 @@ mod tests {
         ] {
             assert_eq!(Percent::of(n, all).to_string(), text);
         }
+    }
+
+    #[test]
+    fn rates_tell_little_from_nothing() {
+        for (rate, text) in [
+            (0.0, "0"),
+            (0.04, "< 0.1"),
+            (0.06, "0.1"),
+            (99.94, "99.9"),
+            (99.96, "100"),
+            (100.4, "100"),
+            (1_234_567.8, "1,234,568"),
+        ] {
+            assert_eq!(Rate(rate).to_string(), text, "{rate}");
+        }
+        assert_eq!(
+            format!("[{:>6}][{:>6}][{:>6}]", Rate(0.0), Rate(2.5), Rate(1e3)),
+            "[     0][   2.5][ 1,000]"
+        );
     }
 
     #[test]

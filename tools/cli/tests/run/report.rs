@@ -30,6 +30,11 @@ fn json_says_what_a_known_program_did() {
     let pages = &report["whole_pages"];
     assert_eq!(sum("mallocs") + number(pages, "mallocs"), number(&report, "mallocs"));
     assert_eq!(sum("frees") + number(pages, "frees"), number(&report, "frees"));
+    let central = |name: &str| rows.iter().map(|row| number(&row["central"], name)).sum::<u64>();
+    for name in ["objects_in", "objects_from_spans", "spans_made"] {
+        assert_eq!(central(name), number(&report["contention"]["central"], name), "{name}: {report}");
+    }
+    assert!(central("spans_made") > 0);
     let given: u64 = rows.iter().map(|row| number(row, "size") * number(row, "mallocs")).sum();
     assert_eq!(given + number(pages, "bytes"), number(&report, "total_alloc"));
     assert!(number(pages, "requested_bytes") >= 8 * OBJECTS + 100_000 + (80 << 20), "{pages}");
@@ -144,13 +149,26 @@ fn text_says_the_same_for_people() {
         .collect();
     expected.sort_by_key(|&(mallocs, size)| (std::cmp::Reverse(mallocs), size));
     let most = expected[0].0;
-    let bars: Vec<&str> = lines.collect();
+    let bars: Vec<&str> = lines.by_ref().take_while(|l| !l.is_empty()).collect();
     assert_eq!(bars.len(), 10, "{text}");
     for (line, (mallocs, size)) in bars.iter().zip(expected) {
         assert!(line.trim().starts_with(&format!("{} B  ", grouped(size))), "{line}");
         assert!(line.contains(&format!("  {}  ", grouped(mallocs))), "{line}: {mallocs}");
         assert_eq!(line.matches('█').count() as u64, 40 * mallocs / most, "{line}");
     }
+
+    let contention = &report["contention"];
+    let operations = number(contention, "operations");
+    assert_eq!(operations, number(&report, "mallocs") + number(&report, "frees"));
+    assert!(lines.next().unwrap().starts_with("  contention, per million operations"), "{text}");
+    let central = number(&contention["central"]["lock"], "taken");
+    let per_million = (central as f64 * 1e6 / operations as f64).round() as u64;
+    // Of one thread, which waits for nobody.
+    assert_eq!(
+        lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["locks", "of", "the", "central", "stores", &grouped(per_million), "0", "0"]
+    );
+    assert_eq!(lines.count(), 6, "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 

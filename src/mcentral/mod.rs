@@ -9,6 +9,10 @@
 //! come back is in none and belongs to the page heap, or to the thread that is about to give it there.
 #![expect(unsafe_code, reason = "copies batches of pointers in and out of metadata arrays")]
 
+mod counts;
+#[cfg(test)]
+mod tests;
+
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -19,6 +23,8 @@ use crate::sync::{Mutex, rank};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
 use crate::throw::throw;
+pub use counts::CentralCounts;
+use counts::Moved;
 
 /// Lists of partial spans, by quarters of fullness.
 const FULLNESS: usize = 4;
@@ -34,6 +40,7 @@ pub(crate) struct Central {
     /// Requests whose size was noted, and the sum of the sizes. Written by whoever refills a bin, read by anyone.
     samples: AtomicU64,
     sampled_bytes: AtomicU64,
+    moved: Moved,
 }
 
 struct State {
@@ -171,7 +178,13 @@ impl Central {
             state: Mutex::new(State { partial, transfer: ptr::null_mut(), held: 0, capacity: 0, idle: 0 }),
             samples: AtomicU64::new(0),
             sampled_bytes: AtomicU64::new(0),
+            moved: Moved::new(),
         }
+    }
+
+    /// What went through the store so far. Does not take its lock.
+    pub(crate) fn counts(&self) -> CentralCounts {
+        self.moved.counts(self.state.counts())
     }
 
     /// Requests that `sample` has noted, and the bytes that they asked for together.
@@ -191,8 +204,11 @@ impl Central {
     ) -> usize {
         let mut state = self.state.lock();
         let mut got = state.take_transferred(out);
-        if got == 0 {
+        if got > 0 {
+            self.moved.took_from_transfer(got);
+        } else {
             got = state.take_from_spans(out);
+            self.moved.took_from_spans(got);
         }
         #[cfg(feature = "invariants")]
         state.check_invariants(class);
@@ -204,6 +220,7 @@ impl Central {
         let Some((span, _)) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache) else { return 0 };
         // Nobody else knows the span yet, so it is cut up without the lock.
         got = span.take(out);
+        self.moved.made_span(got);
         if span.nfree() > 0 {
             self.state.lock().relist(span, None);
         }
@@ -219,14 +236,15 @@ impl Central {
             state.make_transfer(class, heap);
         }
         let kept = state.give_transferred(batch);
+        self.moved.put_in_transfer(kept);
         if kept < batch.len() {
-            Self::put_and_free(state, class, heap, &batch[kept..]);
+            self.put_and_free(state, class, heap, &batch[kept..]);
         }
     }
 
     /// Returns objects straight to their spans, past the transfer cache.
     pub(crate) fn flush_to_spans(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
-        Self::put_and_free(self.state.lock(), class, heap, batch);
+        self.put_and_free(self.state.lock(), class, heap, batch);
     }
 
     /// Returns what nobody has needed since the last call to its spans; with `all`, everything.
@@ -246,12 +264,14 @@ impl Central {
                 break;
             }
             left -= n;
-            Self::put_and_free(state, class, heap, &batch[want - n..want]);
+            self.moved.took_from_transfer(n);
+            self.put_and_free(state, class, heap, &batch[want - n..want]);
         }
     }
 
     /// Puts objects into spans under the lock and frees the spans that became empty after giving it back.
     fn put_and_free(
+        &self,
         mut state: crate::sync::Guard<'_, State, { rank::CENTRAL }>,
         class: Class,
         heap: &Heap,
@@ -259,15 +279,16 @@ impl Central {
     ) {
         // Empty spans are chained through a list of their own: they are in no other.
         let mut empty = SpanList::new(FULLNESS as u8);
-        let mut any = false;
+        let mut freed = 0;
         state.put_to_spans(class, heap, batch, &mut |span| {
             empty.push(span);
-            any = true;
+            freed += 1;
         });
+        self.moved.put_in_spans(batch.len(), freed);
         #[cfg(feature = "invariants")]
         state.check_invariants(class);
         drop(state);
-        if any {
+        if freed > 0 {
             while let Some(span) = empty.first() {
                 empty.remove(span);
                 heap.free_span(span);
@@ -311,81 +332,4 @@ pub(crate) fn check_all() {
 /// Returns what no thread has needed from the transfer caches since the last call; with `all`, everything in them.
 pub(crate) fn trim_all(heap: &Heap, all: bool) {
     Class::all().for_each(|class| central(class).trim(class, heap, all));
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use crate::base::Random;
-    use crate::heap;
-    use std::{collections::BTreeSet, vec, vec::Vec};
-
-    impl Central {
-        /// Objects in the transfer cache and free ones in listed spans.
-        fn free_objects(&self) -> usize {
-            let s = self.state.lock();
-            s.held + s.partial.iter().flat_map(SpanList::iter).map(Span::nfree).sum::<usize>()
-        }
-    }
-
-    /// Random refills, flushes and trims of a store of the test's own against a set of objects that are out.
-    #[test]
-    fn random_batches_match_a_set_for_every_class() {
-        let (heap, _alone) = heap::heap_alone();
-        for class in Class::all() {
-            let central = Central::new();
-            let mut random = Random::from_env("central", class.index() as u64);
-            let mut out: BTreeSet<usize> = BTreeSet::new();
-            let mut spans: BTreeSet<usize> = BTreeSet::new();
-            for _ in 0..120 {
-                match random.below(8) {
-                    0..4 => {
-                        let mut buf = vec![ptr::null_mut(); 1 + random.below(200)];
-                        let room = buf.len();
-                        let got = central.refill(class, heap, &mut buf, None);
-                        assert!(got > 0);
-                        for p in &buf[room - got..] {
-                            assert!(out.insert(p.addr()), "handed out twice");
-                            let span = heap.span_of(*p).unwrap();
-                            assert_eq!(span.class(), Some(class));
-                            assert_eq!(span.is_out(*p), Some(true));
-                            spans.insert(span.base());
-                        }
-                    }
-                    4..7 => {
-                        let n = random.below(out.len() + 1).min(300);
-                        let mut batch: Vec<*mut u8> = vec![];
-                        for _ in 0..n {
-                            let at = random.below(out.len());
-                            let p = *out.iter().nth(at.min(40)).unwrap_or(out.first().unwrap());
-                            out.remove(&p);
-                            batch.push(ptr::with_exposed_provenance_mut(p));
-                        }
-                        if random.below(2) == 0 {
-                            central.flush(class, heap, &batch);
-                        } else {
-                            central.flush_to_spans(class, heap, &batch);
-                        }
-                    }
-                    _ => central.trim(class, heap, random.below(2) == 0),
-                }
-                central.state.lock().check_invariants(class);
-                // The slow twin: every object of a span that is still one is out, transferred or free.
-                spans.retain(|&base| {
-                    heap.span_of(ptr::without_provenance(base))
-                        .is_some_and(|s| s.base() == base && s.class() == Some(class))
-                });
-                assert_eq!(
-                    out.len() + central.free_objects(),
-                    spans.len() * class.objects(),
-                    "objects are lost or made up"
-                );
-            }
-            let rest: Vec<*mut u8> = out.iter().map(|&p| ptr::with_exposed_provenance_mut(p)).collect();
-            central.flush_to_spans(class, heap, &rest);
-            central.trim(class, heap, true);
-            assert_eq!(central.free_objects(), 0, "a span whose objects are all back goes to the page heap");
-        }
-    }
 }
