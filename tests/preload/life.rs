@@ -4,6 +4,7 @@
 //! Each program checks itself: it says what is not true on stderr and fails. `naive` makes sure that it can.
 
 mod before_main;
+mod memory;
 mod naive;
 mod odd;
 mod processes;
