@@ -10,12 +10,15 @@
 //!   process's global allocator. They run one after the other, so a machine that changes its mood between them shows.
 //!   `cargo bench -p gort-bench` runs them all.
 //!
+//! Beside them, `gort-scaling` ([`scaling`]) tells from the counts of real programs what gort's locks would do with 64 threads.
+//!
 //! No test asserts a time; those of this crate see to it that each workload does the same work under each allocator.
 
 mod block;
 mod job;
 pub mod peers;
 mod random;
+pub mod scaling;
 pub mod work;
 pub mod workloads;
 

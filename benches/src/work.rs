@@ -162,7 +162,7 @@ fn perform(run: &Run, rows: &[Workload]) -> Result<String, String> {
 }
 
 /// The first line of what clap says, with the reason that clap has for it.
-fn one_line(error: &clap::Error) -> String {
+pub(crate) fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given; there are version, list and run, and --help has examples".to_owned();
     }
