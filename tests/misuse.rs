@@ -282,7 +282,8 @@ fn memory_limits_from_the_environment_hold() {
 
 #[test]
 fn debug_options_that_do_not_parse() {
-    let values: [&[u8]; 12] = [
+    let values: [&[u8]; 13] = [
+        b"membarrier=2",
         b"disablethp=2",
         b"thpmin=",
         b"thpmin=8MB",

@@ -64,7 +64,6 @@ fn hook() {
     if !HOOKED.swap(true, Relaxed) {
         sys::thread::on_exit_init(on_thread_exit);
         sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
-        let _ = sys::thread::prepare_fence();
     }
 }
 
@@ -161,6 +160,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions();
+    mcache::forget_sweep();
     report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.
@@ -193,7 +193,7 @@ extern "C" fn background(_: *mut libc::c_void) -> *mut libc::c_void {
         sys::thread::sleep_ms(BACKGROUND_MS);
         let Some(heap) = heap::heap() else { continue };
         if heap.sweep_is_due() {
-            mcache::drop_large(heap, false);
+            mcache::drop_large(heap, None, false);
             mcentral::trim_all(heap, false);
         }
         heap.tick();

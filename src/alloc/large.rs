@@ -51,38 +51,34 @@ fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let mcache = mine(&entered, heap);
-    let Some((p, dirt)) = cold(heap, mcache, n, layout.align(), zeroed) else { return ptr::null_mut() };
+    let Some((p, dirt)) = cold(heap, mcache, n, layout.align()) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), layout.size())), None);
     zero(p, dirt.0.min(layout.size()), zeroed)
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.
-fn cold(
-    heap: &Heap,
-    mcache: Option<&MCache>,
-    n: Pages,
-    align: usize,
-    zeroed: bool,
-) -> Option<(*mut u8, Bytes)> {
+fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     heap.tick();
     if let Some(mcache) = mcache {
         mcache.ask_large(heap, n);
     }
     if align > heap.max_align() {
-        return huge(heap, n, align, zeroed);
+        return huge(heap, n, align);
     }
     let is_huge = n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from();
     is_huge
-        .then(|| huge(heap, n, align, zeroed))
+        .then(|| huge(heap, n, align))
         .flatten()
         .or_else(|| in_heap(heap, n, align))
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep.
-            mcache?.flush_all(heap);
+            let mcache = mcache?;
+            mcache.flush_all(heap);
+            mcache::drop_large(heap, Some(mcache), true);
             heap.raise_pressure();
             in_heap(heap, n, align)
         })
-        .or_else(|| huge(heap, n, align, zeroed))
+        .or_else(|| huge(heap, n, align))
 }
 
 fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
@@ -92,8 +88,8 @@ fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 
-fn huge(heap: &Heap, n: Pages, align: usize, zeroed: bool) -> Option<(*mut u8, Bytes)> {
-    Some((heap.alloc_huge(n, align, zeroed)?.as_ptr(), Bytes(0)))
+fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+    Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
 }
 
 /// Frees an object of whole pages. Ends the process with one line when none starts at `p`.

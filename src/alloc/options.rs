@@ -108,6 +108,11 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
             b"1" => heap.set_huge_pages_from(usize::MAX),
             _ => bad("GODEBUG", item, "disablethp=0 or disablethp=1"),
         },
+        b"membarrier" => match value {
+            b"1" => {}
+            b"0" => sys::thread::forbid_fence(),
+            _ => bad("GODEBUG", item, "membarrier=0 or membarrier=1"),
+        },
         b"thpmin" => match parse_bytes(value) {
             Some(bytes) => heap.set_huge_pages_from(bytes),
             None => bad("GODEBUG", item, "thpmin=BYTES, with an optional suffix B, KiB, MiB, GiB or TiB"),

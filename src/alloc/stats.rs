@@ -298,10 +298,9 @@ pub fn free_os_memory() -> u64 {
     let Some(heap) = heap() else { return 0 };
     let entered = Entered::new("free_os_memory");
     let mcache = entered.mcache();
-    if !mcache.is_stand_in() && !mcache.is_interrupted() {
-        mcache.flush_own(heap);
-    }
-    mcache::drop_large(heap, true);
+    let own = (!mcache.is_stand_in() && !mcache.is_interrupted()).then_some(mcache);
+    own.inspect(|mcache| mcache.flush_own(heap));
+    mcache::drop_large(heap, own, true);
     mcentral::trim_all(heap, true);
     heap.raise_pressure();
     heap.release_all().0 as u64

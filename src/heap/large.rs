@@ -49,8 +49,8 @@ impl Heap {
             .then_some(Object::Large(span))
     }
 
-    /// A new huge object, zero in any case; `zeroed` says whether the program asked for that. `None` when the OS refuses.
-    pub(crate) fn alloc_huge(&self, n: Pages, align: usize, zeroed: bool) -> Option<NonNull<u8>> {
+    /// A new huge object, zero; `None` when the OS refuses.
+    pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
         // The kernel's page may be larger than ours; the length is rounded up to both.
         let bytes = n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(Linux.page_size())?;
         if bytes > isize::MAX as usize - align {
@@ -61,7 +61,7 @@ impl Heap {
             return None;
         }
         let p = Linux.map_object(bytes, align)?;
-        self.thp.mapped(p, bytes, zeroed);
+        self.thp.mapped(p, bytes, false);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
@@ -134,6 +134,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
+        self.thp.mapped(moved, new, true);
         self.free_span_scavenged(span);
         self.note_peak();
         self.enforce_limit();
@@ -160,6 +161,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         self.note_peak();
         drop(table);
+        self.thp.mapped(p, new, true);
         self.enforce_limit();
         Some(p)
     }

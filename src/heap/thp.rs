@@ -7,7 +7,7 @@
 //! kernel hands them out unasked; above, everywhere. Once a heap has grown that far, its first bytes may have them as well: they are
 //! in use by then, and the kernel's own thread puts them together.
 //!
-//! Huge objects ask for them unless they are wanted zeroed: what is wanted zeroed may be meant to stay mostly untouched.
+//! Huge objects ask for them when they are resized: what grows is filled. A new one may be meant to stay mostly untouched.
 #![expect(unsafe_code, reason = "advises on the heap's own pages")]
 
 use core::ptr::{self, NonNull};
@@ -44,9 +44,9 @@ impl Thp {
         }
     }
 
-    /// Advises on a huge object that has just been mapped.
-    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize, zeroed: bool) {
-        if !zeroed || !self.are_wanted() {
+    /// Advises on a huge object: new, or `resized`.
+    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize, resized: bool) {
+        if resized || !self.are_wanted() {
             Self::advise(at, bytes, self.are_wanted());
         }
     }

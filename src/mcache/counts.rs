@@ -78,11 +78,6 @@ impl Version {
         }
     }
 
-    /// Whether its owner is changing the words. Of use to the owner only: it was interrupted then, by a signal handler that asks.
-    pub(super) fn is_open(&self) -> bool {
-        !self.0.load(Relaxed).is_multiple_of(2)
-    }
-
     /// Ends a change whose owner does not go on with it: it stayed behind in a fork's parent, or the process exits out of it.
     pub(super) fn close(&self) {
         let v = self.0.load(Relaxed);
@@ -90,7 +85,8 @@ impl Version {
     }
 }
 
-/// Counts of objects of whole pages. Written by the owner inside the mcache's version.
+/// Counts of objects of whole pages. Written by the owner, and read by anyone word by word: they are outside of the mcache's version,
+/// because a signal handler that interrupts the fast path, and never comes back, must not leave that open.
 pub(super) struct LargeCounts {
     allocs: AtomicU64,
     bytes: AtomicU64,

@@ -69,10 +69,9 @@ fn interrupted(door: &str) -> ! {
     fatal(format_args!("{door}: called by a signal handler that interrupted the allocator"))
 }
 
-/// Ends the process with one line when the thread is in a slow path, or changing its counts: for what waits for no lock, but for the
-/// end of a change.
+/// Ends the process with one line when the thread is in a slow path: for what waits for no lock, but for the end of a change.
 pub(crate) fn refuse_if_marked(door: &str) {
-    if is_marked() || super::current().version.is_open() {
+    if is_marked() {
         interrupted(door);
     }
 }

@@ -1,37 +1,47 @@
 //! A few recently freed large spans that stay with the thread, so that a loop that allocates and frees 64 KiB or 1 MiB never
 //! reaches the page heap.
 //!
-//! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers. Of the longer ones the last is kept, until
-//! the thread needs pages for something else: they are then the first to go, so that what it keeps does not add to its peak. Only lengths
-//! that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to nobody, and
-//! the next one grow in another, cold one.
+//! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers, in the mcache's gate: by the owner's plain
+//! loads and stores, or another thread that looks once a second after those that have not used theirs. Of the longer ones the
+//! process keeps one, until a thread needs pages for something else: it is then the first to go.
 //!
-//! All of this happens in the mcache's gate: the owner's plain loads and stores, or another thread that looks once a second after
-//! those that have not used theirs.
+//! Only lengths that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to
+//! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, nothing is kept, because nobody else
+//! could take it from a thread that idles.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
 
 use crate::base::Pages;
 use crate::heap::Span;
+use crate::sys::thread;
 
 /// Longest span, in pages, that is kept by its length: 1 MiB.
 const LONGEST: usize = 128;
-/// Pages that those may have together: 4 MiB.
+/// Pages that those may have together in one thread: 4 MiB ...
 const MAX_PAGES: usize = 512;
+/// ... and in all threads: 64 MiB.
+const MAX_ALL_PAGES: usize = 8192;
+/// Pages of the latter that a thread draws at a time: 1 MiB.
+const DRAW: usize = 128;
+
+/// Pages that threads have drawn.
+static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
 /// The cache; all zeros is empty. Only for who is in the gate, unless said otherwise.
 pub(super) struct LargeCache {
     by_length: [Cell<Option<Span>>; LONGEST + 1],
-    /// The last that is longer.
-    long: Cell<Option<Span>>,
     /// A bit for each length in pages that was asked for; and the last of the longer ones.
     asked: [Cell<u64>; LONGEST / 64 + 1],
     asked_long: Cell<usize>,
     /// Pages in `by_length`.
     held: Cell<usize>,
-    /// Spans in all. Read by anyone.
-    count: AtomicUsize,
+    /// How many they may be: what the thread has drawn. Read by anyone.
+    limit: AtomicUsize,
     /// Times a span was used again, and when it was last asked: no change is no use.
     hits: Cell<u32>,
     seen: Cell<u32>,
@@ -41,11 +51,10 @@ impl LargeCache {
     pub(super) const fn new() -> Self {
         Self {
             by_length: [const { Cell::new(None) }; LONGEST + 1],
-            long: Cell::new(None),
             asked: [const { Cell::new(0) }; LONGEST / 64 + 1],
             asked_long: Cell::new(0),
             held: Cell::new(0),
-            count: AtomicUsize::new(0),
+            limit: AtomicUsize::new(0),
             hits: Cell::new(0),
             seen: Cell::new(0),
         }
@@ -57,36 +66,20 @@ impl LargeCache {
         n.0 > LONGEST
     }
 
-    /// Whether it holds nothing, or did a moment ago. Anyone, without the gate.
+    /// Whether it has no room to hold anything, or had none a moment ago. Anyone, without the gate.
     #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
-        self.count.load(Relaxed) == 0
-    }
-
-    /// Whether it keeps a span that is only kept until its pages are needed.
-    #[inline(always)]
-    pub(super) fn has_long(&self) -> bool {
-        self.long.get().is_some()
+        self.limit.load(Relaxed) == 0
     }
 
     /// Takes a span of exactly `n` pages.
     #[inline(always)]
     pub(super) fn take(&self, n: Pages) -> Option<Span> {
-        let span = match self.by_length.get(n.0) {
-            Some(first) => {
-                let span = first.get()?;
-                first.set(span.chained());
-                self.held.set(self.held.get() - n.0);
-                span
-            }
-            None => {
-                let span = self.long.get().filter(|span| span.npages() == n)?;
-                self.long.set(None);
-                span
-            }
-        };
-        self.hits.set(self.hits.get().wrapping_add(1));
-        self.add(-1);
+        let Some(first) = self.by_length.get(n.0) else { return LONG.take(n) };
+        let span = first.get()?;
+        first.set(span.chained());
+        self.held.set(self.held.get() - n.0);
+        self.used();
         Some(span)
     }
 
@@ -115,37 +108,38 @@ impl LargeCache {
             return false;
         }
         let n = span.npages().0;
-        match self.by_length.get(n) {
-            Some(first) if self.held.get() + n <= MAX_PAGES => {
-                span.chain(first.get());
-                first.set(Some(span));
-                self.held.set(self.held.get() + n);
-            }
-            None if self.long.get().is_none() => {
-                span.chain(None);
-                self.long.set(Some(span));
-            }
-            _ => return false,
+        let Some(first) = self.by_length.get(n) else { return LONG.put(span) };
+        if self.held.get() + n > self.limit.load(Relaxed) {
+            return false;
         }
-        self.add(1);
+        span.chain(first.get());
+        first.set(Some(span));
+        self.held.set(self.held.get() + n);
+        self.used();
         true
     }
 
+    /// Draws room for a span of `n` pages, as far as there is any; `false` when there is none.
+    pub(super) fn draw(&self, n: Pages) -> bool {
+        let want = (self.held.get() + n.0).next_multiple_of(DRAW);
+        let more = want.saturating_sub(self.limit.load(Relaxed));
+        let ok = want <= MAX_PAGES
+            && thread::can_fence_all()
+            && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= MAX_ALL_PAGES)).is_ok();
+        if ok {
+            self.limit.store(self.limit.load(Relaxed) + more, Relaxed);
+        }
+        ok
+    }
+
     #[inline(always)]
-    fn add(&self, n: isize) {
-        self.count.store(self.count.load(Relaxed).wrapping_add_signed(n), Relaxed);
+    fn used(&self) {
+        self.hits.set(self.hits.get().wrapping_add(1));
     }
 
-    /// Takes the span out that is kept until its pages are needed.
-    pub(super) fn take_long(&self) -> Option<Span> {
-        let span = self.long.take()?;
-        self.add(-1);
-        Some(span)
-    }
-
-    /// Takes all spans out, chained to one another.
+    /// Takes all spans out, chained to one another, and gives back what was drawn.
     pub(super) fn take_all(&self) -> Option<Span> {
-        let mut all = self.long.take();
+        let mut all = None;
         for first in &self.by_length {
             while let Some(span) = first.get() {
                 first.set(span.chained());
@@ -154,7 +148,8 @@ impl LargeCache {
             }
         }
         self.held.set(0);
-        self.count.store(0, Relaxed);
+        DRAWN.fetch_sub(self.limit.load(Relaxed), Relaxed);
+        self.limit.store(0, Relaxed);
         all
     }
 
@@ -166,4 +161,58 @@ impl LargeCache {
         self.asked.iter().for_each(|bits| bits.set(0));
         self.take_all()
     }
+}
+
+/// The last span that was freed of those above `LONGEST`, of all threads: one word that is swapped, its header's address (48 bits) and
+/// its pages (16 bits).
+pub(super) struct Long {
+    word: AtomicU64,
+    /// Times it was used again, and when it was last asked.
+    hits: AtomicU32,
+    seen: AtomicU32,
+}
+
+pub(super) static LONG: Long =
+    Long { word: AtomicU64::new(0), hits: AtomicU32::new(0), seen: AtomicU32::new(0) };
+
+const ADDRESS_BITS: u32 = 48;
+
+impl Long {
+    fn take(&self, n: Pages) -> Option<Span> {
+        let word = self.word.load(Relaxed);
+        if word >> ADDRESS_BITS != n.0 as u64 {
+            return None;
+        }
+        // AcqRel: whoever swaps the word out owns the span and sees what its last owner wrote.
+        self.word.compare_exchange(word, 0, AcqRel, Relaxed).ok()?;
+        self.hits.fetch_add(1, Relaxed);
+        unpack(word)
+    }
+
+    fn put(&self, span: Span) -> bool {
+        let n = span.npages().0 as u64;
+        let word = span.address().as_ptr().expose_provenance() as u64 | n << ADDRESS_BITS;
+        // AcqRel: as in `take`, and publishes the span to whoever takes it.
+        n >> (64 - ADDRESS_BITS) == 0 && self.word.compare_exchange(0, word, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Takes it out, whatever its length.
+    pub(super) fn take_any(&self) -> Option<Span> {
+        if self.word.load(Relaxed) == 0 {
+            return None;
+        }
+        // AcqRel: as in `take`.
+        unpack(self.word.swap(0, AcqRel))
+    }
+
+    /// Takes it out if none was used again since the last call.
+    pub(super) fn take_idle(&self) -> Option<Span> {
+        let hits = self.hits.load(Relaxed);
+        if self.seen.swap(hits, Relaxed) == hits { self.take_any() } else { None }
+    }
+}
+
+fn unpack(word: u64) -> Option<Span> {
+    let address = (word & ((1 << ADDRESS_BITS) - 1)) as usize;
+    NonNull::new(ptr::with_exposed_provenance_mut(address)).map(Span::from_address)
 }

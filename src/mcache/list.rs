@@ -2,14 +2,16 @@
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
-    AtomicPtr,
+    AtomicBool, AtomicPtr,
     Ordering::{Acquire, Relaxed, Release},
 };
 
+use super::large::{LONG, LargeCache};
 use super::{EXITED, Entered, MCache};
 use crate::base::Class;
 use crate::heap::Heap;
 use crate::sync::{Mutex, rank};
+use crate::sys;
 
 /// The mcaches that no thread has, last in first out.
 struct Idle(*const MCache);
@@ -91,13 +93,35 @@ pub(crate) fn each_mcache() -> impl Iterator<Item = &'static MCache> {
     .map(|m| unsafe { m.as_ref() })
 }
 
-/// Gives back the large spans that their threads have not used since the last call; with `all`, all of them. Those of a thread that is
-/// at it this very moment stay.
-pub(crate) fn drop_large(heap: &Heap, all: bool) {
-    for m in each_mcache().filter(|m| !m.large.is_empty()) {
-        let spans = m.gate.claim(|| if all { m.large.take_all() } else { m.large.take_idle() });
-        heap.free_chain(spans.flatten());
+/// Whether a thread looks after the large spans of others: one at a time.
+static SWEEPING: AtomicBool = AtomicBool::new(false);
+
+/// Gives back the large spans that their threads have not used since the last call; with `all`, all of them. `own` is the calling
+/// thread's mcache, if it has one and may use it. Those of a thread that is at it this very moment stay.
+pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
+    heap.free_chain(if all { LONG.take_any() } else { LONG.take_idle() });
+    let which = if all { LargeCache::take_all } else { LargeCache::take_idle };
+    if let Some(own) = own {
+        own.drop_own_large(heap, which);
     }
+    // Acquire: pairs with the Release below, of the last to sweep.
+    if SWEEPING.swap(true, Acquire) {
+        return;
+    }
+    let mut any = false;
+    for m in each_mcache().filter(|&m| !m.large.is_empty() && !own.is_some_and(|own| ptr::eq(own, m))) {
+        m.gate.claim();
+        any = true;
+    }
+    if any {
+        // One fence for all.
+        let fenced = sys::thread::fence_all();
+        for m in each_mcache().filter(|m| m.gate.is_claimed()) {
+            heap.free_chain(m.gate.unclaim_after(fenced, || which(&m.large)).flatten());
+        }
+    }
+    // Release: pairs with the Acquire above.
+    SWEEPING.store(false, Release);
 }
 
 impl MCache {
@@ -143,11 +167,14 @@ pub(crate) unsafe fn unlock_after_fork(in_child: bool) {
     unsafe { IDLE.unlock_after_fork(in_child) };
 }
 
+/// For a forked child: the thread that swept stayed behind in the parent.
+pub(crate) fn forget_sweep() {
+    each_mcache().for_each(|m| m.gate.forget_claim());
+    SWEEPING.store(false, Relaxed);
+}
+
 /// For a forked child, and for a process that exits out of a slow path: threads that were changing something do not go on; it stays as
 /// it is and can be read again.
 pub(crate) fn close_versions() {
-    each_mcache().for_each(|m| {
-        m.version.close();
-        m.gate.forget_claim();
-    });
+    each_mcache().for_each(|m| m.version.close());
 }

@@ -39,7 +39,7 @@ use counts::{LargeCounts, Version};
 pub(crate) use entered::{Entered, is_marked, mark, refuse_if_marked, unmark};
 use large::LargeCache;
 pub(crate) use list::{
-    attach, close_versions, detach, drop_large, each_mcache, lock_for_fork, unlock_after_fork,
+    attach, close_versions, detach, drop_large, each_mcache, forget_sweep, lock_for_fork, unlock_after_fork,
 };
 
 /// A thread's cache. Zero bins and null pointers make an empty one.
@@ -168,7 +168,7 @@ impl MCache {
 
     /// Counts of objects of whole pages since the beginning.
     pub(crate) fn large_counts(&self) -> Counts {
-        self.version.read(|| self.large_counts.get())
+        self.large_counts.get()
     }
 
     /// Bytes that those objects were asked for with, before rounding.
@@ -226,13 +226,11 @@ impl MCache {
     /// Books an object of whole pages; of an allocated one also the bytes that were asked for. Owner only, not for stand-ins.
     #[inline(always)]
     pub(crate) fn count_large(&self, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
-        self.version.write(|| {
-            if let Some((bytes, requested)) = allocated {
-                self.large_counts.allocated(bytes.0 as u64, requested as u64);
-            }
-            if let Some(bytes) = freed {
-                self.large_counts.freed(bytes.0 as u64);
-            }
-        });
+        if let Some((bytes, requested)) = allocated {
+            self.large_counts.allocated(bytes.0 as u64, requested as u64);
+        }
+        if let Some(bytes) = freed {
+            self.large_counts.freed(bytes.0 as u64);
+        }
     }
 }

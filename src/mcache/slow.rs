@@ -9,7 +9,7 @@ use core::ptr::{self, NonNull};
 
 use super::MCache;
 use super::bin::Bin;
-use super::large::LargeCache;
+use super::large::{LONG, LargeCache};
 use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Heap, Span, block_size};
@@ -69,7 +69,7 @@ impl MCache {
         let slots = bin.slots(want);
         // SAFETY: the page cache is the owner's, and nothing refers to it now.
         if unsafe { &*self.pages.get() }.is_empty() {
-            self.drop_long(heap);
+            drop_long(heap);
         }
         // SAFETY: the page cache is the owner's, and nothing below refers to it in another way.
         let got = central(class).refill(class, heap, slots, Some(unsafe { &mut *self.pages.get() }));
@@ -171,10 +171,12 @@ impl MCache {
         if self.pressure.get() != heap.pressure() {
             self.pressure.set(heap.pressure());
             self.flush_all(heap);
+            // Those of threads that have no slow paths now.
+            drop_large(heap, Some(self), true);
         }
         self.events.set(self.events.get() + 1);
         if self.events.get().is_multiple_of(SWEEP_EVERY) && heap.sweep_is_due() {
-            drop_large(heap, false);
+            drop_large(heap, Some(self), false);
         }
         if self.events.get() >= LOOK_EVERY {
             self.events.set(0);
@@ -202,16 +204,9 @@ impl MCache {
     }
 
     /// Gives all large spans back, or those that `which` takes. Owner only, not for stand-ins.
-    fn drop_own_large(&self, heap: &Heap, which: impl FnOnce(&LargeCache) -> Option<Span>) {
+    pub(super) fn drop_own_large(&self, heap: &Heap, which: impl FnOnce(&LargeCache) -> Option<Span>) {
         if !self.large.is_empty() {
             heap.free_chain(self.gate.own(|| which(&self.large)).flatten());
-        }
-    }
-
-    /// Gives back the large spans that are kept only until their pages are needed. Owner only, not for stand-ins.
-    fn drop_long(&self, heap: &Heap) {
-        if self.large.has_long() {
-            self.drop_own_large(heap, LargeCache::take_long);
         }
     }
 
@@ -220,7 +215,7 @@ impl MCache {
         self.event(heap);
         // Not noted while another thread looks: the next time will do.
         let _ = self.gate.own(|| self.large.ask(n));
-        self.drop_long(heap);
+        drop_long(heap);
     }
 
     /// Makes room for a large span in the thread's cache, if it is to be kept. Owner only, not for stand-ins.
@@ -230,15 +225,18 @@ impl MCache {
         if !self.large.is_asked(n) {
             return;
         }
-        self.drop_own_large(
-            heap,
-            |large| if LargeCache::is_long(n) { large.take_long() } else { large.take_all() },
-        );
+        if LargeCache::is_long(n) {
+            drop_long(heap);
+        } else if self.gate.own(|| self.large.draw(n)) == Some(false) {
+            self.drop_own_large(heap, LargeCache::take_all);
+            let _ = self.gate.own(|| self.large.draw(n));
+        }
     }
 
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
     pub(crate) fn flush_all(&self, heap: &Heap) {
         self.flush_own(heap);
+        drop_long(heap);
         trim_all(heap, true);
     }
 
@@ -252,4 +250,9 @@ impl MCache {
         // SAFETY: the page cache is the owner's, and nothing else refers to it now.
         heap.flush_page_cache(unsafe { &mut *self.pages.get() });
     }
+}
+
+/// Gives back the span that is kept only until its pages are needed.
+fn drop_long(heap: &Heap) {
+    heap.free_chain(LONG.take_any());
 }

@@ -1,11 +1,11 @@
 //! A lock that belongs to one thread, its owner: it enters and leaves with plain loads and stores, and anyone else pays for both.
 //!
 //! ```text
-//! owner                              another thread
+//! owner                              another thread, one at a time
 //! busy = true                        claimed = true
 //! claimed? then leave, do without    membarrier: every running thread of the process passes a full fence
-//! work                               busy? then give up
-//! busy = false                       work; claimed = false
+//! work                               not busy? then work
+//! busy = false                       claimed = false
 //! ```
 //!
 //! Either the owner's store of `busy` comes before the fence, and the other thread sees it, or its load of `claimed` comes after the
@@ -13,11 +13,9 @@
 
 use core::sync::atomic::{
     AtomicBool,
-    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
     compiler_fence,
 };
-
-use crate::sys::thread;
 
 /// The lock. It guards nothing by itself.
 pub(crate) struct Biased {
@@ -44,7 +42,7 @@ impl Biased {
         if !self.enter() {
             return None;
         }
-        // Acquire: pairs with the Release in `claim`; the owner sees what the other did.
+        // Acquire: pairs with the Release in `forget_claim`; the owner sees what the other did.
         if self.claimed.load(Acquire) {
             self.leave();
             return None;
@@ -85,22 +83,29 @@ impl Biased {
         self.busy.load(Relaxed)
     }
 
-    /// Runs `f` unless the owner or another thread is in. Anyone, also the owner.
-    pub(crate) fn claim<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        // AcqRel: pairs with the Release below, of the last to claim.
-        if self.claimed.swap(true, AcqRel) {
-            return None;
-        }
+    /// Keeps the owner out from its next entry on. Another thread than the owner, one at a time.
+    pub(crate) fn claim(&self) {
+        self.claimed.store(true, Relaxed);
+    }
+
+    /// Whether there is a claim.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed.load(Relaxed)
+    }
+
+    /// Ends a claim: runs `f` before, unless the owner is in. `fenced`: `fence_all` was called since `claim`, and did it. The thread that
+    /// claimed.
+    pub(crate) fn unclaim_after<R>(&self, fenced: bool, f: impl FnOnce() -> R) -> Option<R> {
         // Acquire: pairs with the Release in `leave`; what the owner did is seen.
-        let r = (thread::fence_all() && !self.busy.load(Acquire)).then(f);
-        // Release: pairs with the Acquire in `own`.
-        self.claimed.store(false, Release);
+        let r = (fenced && !self.busy.load(Acquire)).then(f);
+        self.forget_claim();
         r
     }
 
-    /// Forgets a claim whose thread stayed behind in a fork's parent.
+    /// Ends a claim, also one whose thread stayed behind in a fork's parent.
     pub(crate) fn forget_claim(&self) {
-        self.claimed.store(false, Relaxed);
+        // Release: pairs with the Acquire in `own`.
+        self.claimed.store(false, Release);
     }
 }
 
@@ -108,6 +113,7 @@ impl Biased {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::sys::thread;
     use core::sync::atomic::AtomicU64;
     use std::thread as threads;
 
@@ -127,12 +133,14 @@ mod tests {
             let other = s.spawn(|| {
                 let mut n = 0;
                 while !done.load(Relaxed) {
-                    n += u64::from(lock.claim(change).is_some());
+                    lock.claim();
+                    n += u64::from(lock.unclaim_after(thread::fence_all(), change).is_some());
+                    threads::yield_now();
                 }
                 n
             });
             let mut owned = 0;
-            while owned < 20_000 {
+            while owned < 5_000 {
                 owned += u64::from(lock.own(change).is_some());
             }
             done.store(true, Relaxed);
@@ -144,14 +152,12 @@ mod tests {
     #[test]
     fn an_entry_within_an_entry_is_refused() {
         let lock = Biased::new(false);
-        assert_eq!(
-            lock.own(|| (lock.own(|| ()), lock.mark(|| ()), lock.claim(|| ()))),
-            Some((None, None, None))
-        );
-        assert_eq!(
-            lock.claim(|| (lock.own(|| ()), lock.mark(|| ()), lock.claim(|| ()))),
-            Some((None, Some(()), None))
-        );
+        let inside = || (lock.own(|| ()), lock.mark(|| ()), lock.unclaim_after(true, || ()));
+        assert_eq!(lock.own(inside), Some((None, None, None)));
+        lock.claim();
+        assert_eq!(lock.own(|| ()), None);
+        assert_eq!(lock.mark(|| ()), Some(()));
+        assert_eq!(lock.unclaim_after(false, || ()), None);
         assert_eq!(lock.own(|| 1), Some(1));
         assert_eq!(Biased::new(true).own(|| 1), None);
     }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "pthread calls")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 /// The key whose destructor runs when a thread exits; -1 before `on_exit_init`.
 static KEY: AtomicI64 = AtomicI64::new(-1);
@@ -106,20 +106,34 @@ pub(crate) fn sleep_ms(ms: u64) {
     super::errno::preserve(|| unsafe { libc::nanosleep(&raw const t, ptr::null_mut()) });
 }
 
+/// Whether `fence_all` has failed, or must not be tried.
+static NO_FENCE: AtomicBool = AtomicBool::new(false);
+
+/// Whether `fence_all` works, as far as is known.
+#[inline(always)]
+pub(crate) fn can_fence_all() -> bool {
+    !NO_FENCE.load(Relaxed)
+}
+
+/// Does without `fence_all`, for a process under a filter that kills it for system calls it does not expect.
+pub(crate) fn forbid_fence() {
+    NO_FENCE.store(true, Relaxed);
+}
+
 /// Makes every running thread of the process pass a full memory fence (membarrier, Linux 4.14). `false` where the kernel cannot.
 pub(crate) fn fence_all() -> bool {
-    super::errno::preserve(|| {
-        membarrier(PRIVATE_EXPEDITED) || (prepare_fence() && membarrier(PRIVATE_EXPEDITED))
-    })
+    let fence = || membarrier(PRIVATE_EXPEDITED);
+    // The registration holds for the process, and the child of a fork has it as well.
+    let done = can_fence_all()
+        && super::errno::preserve(|| fence() || (membarrier(REGISTER_PRIVATE_EXPEDITED) && fence()));
+    if !done {
+        forbid_fence();
+    }
+    done
 }
 
 const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
 const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
-
-/// What `fence_all` needs, once in a process; cheap as long as it has one thread.
-pub(crate) fn prepare_fence() -> bool {
-    super::errno::preserve(|| membarrier(REGISTER_PRIVATE_EXPEDITED))
-}
 
 fn membarrier(command: libc::c_int) -> bool {
     // SAFETY: touches no memory.
