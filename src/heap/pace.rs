@@ -34,7 +34,7 @@ const HEADROOM_DIVISOR: usize = 10;
 const FLOOR: Pages = Pages((1 << 20) / PAGE_SIZE);
 /// Pages per `madvise` in paced rounds (Go: 64 KiB).
 const STEP: Pages = Pages((64 << 10) / PAGE_SIZE);
-/// Pages per `madvise` when it is urgent.
+/// Pages per `madvise` when it is urgent, or there is much to give back.
 const URGENT_STEP: Pages = Pages((4 << 20) / PAGE_SIZE);
 /// Least time between two looks at what idle threads keep.
 const SWEEP_NS: u64 = 1_000 * MS;
@@ -146,8 +146,10 @@ impl Heap {
         let mut surplus = frames.saturating_sub(goal);
         let start = sys::precise_ns();
         let budget = (elapsed / CPU_DIVISOR).min(ROUND_WORK_NS);
+        // After a large fall in large steps: they cost less, and leave fewer huge pages in pieces.
+        let step = if surplus > goal / 4 { URGENT_STEP } else { STEP };
         while surplus > 0 && sys::precise_ns() - start < budget {
-            let got = self.scavenge(Pages(surplus.min(STEP.0)), STEP, false);
+            let got = self.scavenge(Pages(surplus.min(step.0)), step, false);
             if got.0 == 0 {
                 break;
             }

@@ -121,7 +121,7 @@ fn is_root() -> bool {
 }
 
 /// Allocates `n` objects of sizes from 1 to 2000, prints how many bytes that was, frees every second one; then an object of
-/// 100,000 bytes and one of 80 MiB, which it frees. All of it is counted by the program itself.
+/// 100,000 bytes and one of 160 MiB, which it frees. All of it is counted by the program itself.
 const KNOWN: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,10 +138,10 @@ int main(int argc, char **argv) {
         memset(all[i] = malloc(size), 1, size);
     }
     for (int i = 0; i < n; i += 2) free(all[i]);
-    volatile char *large = malloc(100000), *huge = malloc(80 << 20);
+    volatile char *large = malloc(100000), *huge = malloc(160 << 20);
     large[0] = huge[0] = 1;
     free((void *)huge);
-    bytes += 100000 + (80 << 20);
+    bytes += 100000 + (160 << 20);
     char line[64];
     write(1, line, snprintf(line, sizeof line, "%llu\n", bytes));
     return 0;
