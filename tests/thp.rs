@@ -67,8 +67,13 @@ fn expect(test: &'static str, options: &str, expected: [&'static str; 5]) {
 }
 
 #[test]
+fn unasked_nothing_is_advised() {
+    expect("unasked_nothing_is_advised", "", ["none"; 5]);
+}
+
+#[test]
 fn a_heap_that_has_grown_asks_for_huge_pages() {
-    expect("a_heap_that_has_grown_asks_for_huge_pages", "", ["no", "yes", "yes", "none", "yes"]);
+    expect("a_heap_that_has_grown_asks_for_huge_pages", "thpmin=4MiB", ["no", "yes", "yes", "none", "yes"]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
         },
         b"disablethp" => match value {
             b"0" => {}
-            b"1" => heap.set_huge_pages_from(usize::MAX),
+            b"1" => heap.disable_huge_pages(),
             _ => bad("GODEBUG", item, "disablethp=0 or disablethp=1"),
         },
         b"membarrier" => match value {
