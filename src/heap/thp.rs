@@ -3,8 +3,8 @@
 //!
 //! The heap advises nothing unless it is told to. A page of 2 MiB saves 511 page faults and most misses of the address cache: a random
 //! walk over a million objects took half the time. But the kernel clears all of it at the first touch, which empties the caches, and what
-//! is never touched stays resident: clang, perl and SQLite took 5 to 20 % longer with huge pages from 4 MiB of heap on, and git and
-//! xz 8 to 18 % more memory. So it is for programs that live long and know.
+//! is never touched stays resident: clang, perl and SQLite took 6 to 21 % longer with huge pages from 4 MiB of heap on, and git and
+//! xz 7 to 18 % more memory. So it is for programs that live long and know.
 //!
 //! With a size to start from, the heap asks above it, and advises against them below, so that a small program stays small even where the
 //! kernel hands them out unasked; once it has grown that far, its first bytes may have them as well: they are in use by then, and the

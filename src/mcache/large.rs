@@ -6,8 +6,8 @@
 //! process keeps one, until a thread needs pages for something else: it is then the first to go.
 //!
 //! Only lengths that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to
-//! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, nothing is kept, because nobody else
-//! could take it from a thread that idles.
+//! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, they keep nothing by length, because
+//! nobody else could take it from a thread that idles.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
