@@ -24,10 +24,11 @@ use crate::sys::thread;
 const LONGEST: usize = 128;
 /// Pages that those may have together in one thread: 4 MiB ...
 const MAX_PAGES: usize = 512;
-/// ... and in all threads: 64 MiB.
+/// ... and in all threads: a sixteenth of the heap in use, from 1 MiB to 64 MiB.
+const SHARE: usize = 16;
 const MAX_ALL_PAGES: usize = 8192;
-/// Pages of the latter that a thread draws at a time: 1 MiB.
-const DRAW: usize = 128;
+/// Pages of the latter that a thread draws at a time: 128 KiB.
+const DRAW: usize = 16;
 
 /// Pages that threads have drawn.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);
@@ -119,13 +120,14 @@ impl LargeCache {
         true
     }
 
-    /// Draws room for a span of `n` pages, as far as there is any; `false` when there is none.
-    pub(super) fn draw(&self, n: Pages) -> bool {
+    /// Draws room for a span of `n` pages, in a heap with `in_use` pages in use; `false` when there is none.
+    pub(super) fn draw(&self, n: Pages, in_use: Pages) -> bool {
+        let all = (in_use.0 / SHARE).clamp(LONGEST, MAX_ALL_PAGES);
         let want = (self.held.get() + n.0).next_multiple_of(DRAW);
         let more = want.saturating_sub(self.limit.load(Relaxed));
         let ok = want <= MAX_PAGES
             && thread::can_fence_all()
-            && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= MAX_ALL_PAGES)).is_ok();
+            && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= all)).is_ok();
         if ok {
             self.limit.store(self.limit.load(Relaxed) + more, Relaxed);
         }

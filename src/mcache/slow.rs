@@ -227,9 +227,9 @@ impl MCache {
         }
         if LargeCache::is_long(n) {
             drop_long(heap);
-        } else if self.gate.own(|| self.large.draw(n)) == Some(false) {
+        } else if self.gate.own(|| self.large.draw(n, heap.pages_in_use())) == Some(false) {
             self.drop_own_large(heap, LargeCache::take_all);
-            let _ = self.gate.own(|| self.large.draw(n));
+            let _ = self.gate.own(|| self.large.draw(n, heap.pages_in_use()));
         }
     }
 
