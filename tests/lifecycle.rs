@@ -273,6 +273,8 @@ fn the_background_thread_returns_what_a_sleeping_thread_keeps() {
     Case::new("the_background_thread_returns_what_a_sleeping_thread_keeps", "it")
         .env("GODEBUG", "scavthread=1")
         .succeeds(|| {
+            // What may be kept is a part of the heap in use.
+            let _much = Object::new(layout(64 * MIB, 8), 0);
             let (start, stop) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
             let sleeper = thread::spawn({
                 let (start, stop) = (start.clone(), stop.clone());

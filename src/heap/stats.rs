@@ -45,13 +45,9 @@ impl Heap {
         (self.pages.counts(), self.meta.counts())
     }
 
-    /// Pages in spans.
-    pub(crate) fn pages_in_use(&self) -> Pages {
-        Pages(self.in_use.load(Relaxed))
-    }
-
-    fn in_use_bytes(&self) -> Bytes {
-        Bytes(self.pages_in_use().bytes().0 + self.huge_bytes.load(Relaxed))
+    /// Bytes in spans and huge objects.
+    pub(crate) fn in_use_bytes(&self) -> Bytes {
+        Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + self.huge_bytes.load(Relaxed))
     }
 
     /// Notes what is in use, after it grew, if that is the most so far. Two threads that grow at the same moment may each count the

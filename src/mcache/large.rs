@@ -16,7 +16,7 @@ use core::sync::atomic::{
     Ordering::{AcqRel, Relaxed},
 };
 
-use crate::base::Pages;
+use crate::base::{Bytes, PAGE_SIZE, Pages};
 use crate::heap::Span;
 use crate::sys::thread;
 
@@ -120,9 +120,9 @@ impl LargeCache {
         true
     }
 
-    /// Draws room for a span of `n` pages, in a heap with `in_use` pages in use; `false` when there is none.
-    pub(super) fn draw(&self, n: Pages, in_use: Pages) -> bool {
-        let all = (in_use.0 / SHARE).clamp(LONGEST, MAX_ALL_PAGES);
+    /// Draws room for a span of `n` pages, in a heap with `in_use` bytes in use; `false` when there is none.
+    pub(super) fn draw(&self, n: Pages, in_use: Bytes) -> bool {
+        let all = (in_use.0 / SHARE / PAGE_SIZE).clamp(LONGEST, MAX_ALL_PAGES);
         let want = (self.held.get() + n.0).next_multiple_of(DRAW);
         let more = want.saturating_sub(self.limit.load(Relaxed));
         let ok = want <= MAX_PAGES

@@ -227,9 +227,9 @@ impl MCache {
         }
         if LargeCache::is_long(n) {
             drop_long(heap);
-        } else if self.gate.own(|| self.large.draw(n, heap.pages_in_use())) == Some(false) {
+        } else if self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(false) {
             self.drop_own_large(heap, LargeCache::take_all);
-            let _ = self.gate.own(|| self.large.draw(n, heap.pages_in_use()));
+            let _ = self.gate.own(|| self.large.draw(n, heap.in_use_bytes()));
         }
     }
 
