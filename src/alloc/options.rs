@@ -117,6 +117,10 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
             Some(bytes) => heap.set_huge_pages_from(bytes),
             None => bad("GODEBUG", item, "thpmin=BYTES, with an optional suffix B, KiB, MiB, GiB or TiB"),
         },
+        b"thpmaxus" => match str::from_utf8(value).ok().and_then(|s| s.parse::<u32>().ok()) {
+            Some(us) => heap.set_dear_huge_page(1000 * u64::from(us)),
+            None => bad("GODEBUG", item, "thpmaxus=MICROSECONDS, a whole number"),
+        },
         b"hugemin" => match parse_bytes(value) {
             Some(bytes) if bytes > crate::base::MAX_SMALL_SIZE => heap.set_huge_from(bytes),
             _ => bad(

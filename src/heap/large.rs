@@ -61,7 +61,7 @@ impl Heap {
             return None;
         }
         let p = Linux.map_object(bytes, align)?;
-        self.thp.mapped(p, bytes, false);
+        self.mapped(p, bytes, false);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
@@ -134,7 +134,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
-        self.thp.mapped(moved, new, true);
+        self.mapped(moved, new, true);
         self.free_span_scavenged(span);
         self.note_peak();
         self.enforce_limit();
@@ -161,7 +161,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         self.note_peak();
         drop(table);
-        self.thp.mapped(p, new, true);
+        self.mapped(p, new, true);
         self.enforce_limit();
         Some(p)
     }

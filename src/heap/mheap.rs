@@ -26,6 +26,9 @@ use crate::throw::check;
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
 const CACHED_PAGES: usize = 16;
 
+/// From this many pages on a new object may be meant to stay mostly untouched: a huge page of 2 MiB.
+const MAYBE_UNTOUCHED: usize = (2 << 20) / PAGE_SIZE;
+
 /// Least addresses for metadata, where the heap is small: room for bins and transfer caches.
 const LEAST_META: usize = 2 << 20;
 /// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
@@ -239,7 +242,8 @@ impl Heap {
             if got.is_some() {
                 return got;
             }
-            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
+            let filled = n.0 < MAYBE_UNTOUCHED;
+            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?), filled)?;
         }
     }
 
@@ -254,8 +258,8 @@ impl Heap {
         cache.alloc(n)
     }
 
-    /// Makes at least `n` more pages usable.
-    fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
+    /// Makes at least `n` more pages usable, which will soon be filled, or perhaps not.
+    fn grow(&self, pages: &mut PageHeap, n: Pages, filled: bool) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;
         let tables = |alloc: &PageAlloc<Linux>| self.map.committed_bytes().0 + alloc.committed_bytes().0;
         let before = tables(alloc);
@@ -267,7 +271,7 @@ impl Heap {
         self.map.grow_to(range.end()).ok()?;
         alloc.grow(range).ok()?;
         *pending = None;
-        self.grown(range);
+        self.grown(range, filled);
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
         self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);
@@ -355,7 +359,7 @@ impl Heap {
             let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
             // Only worth more pages when the way there is clear.
             if pages.alloc.is_free(free_tail) {
-                let _ = self.grow(&mut pages, Pages(more.end().0 - usable));
+                let _ = self.grow(&mut pages, Pages(more.end().0 - usable), true);
             }
         }
         let Some(scavenged) = pages.alloc.alloc_at(more) else { return false };

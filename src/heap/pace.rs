@@ -94,6 +94,9 @@ impl Heap {
     /// Sets the memory limit and acts on it. Returns the old one.
     pub(crate) fn set_memory_limit(&self, bytes: usize) -> usize {
         let old = self.pace.limit.swap(bytes, Relaxed);
+        if old == usize::MAX && bytes != usize::MAX {
+            self.limited();
+        }
         self.enforce_limit();
         old
     }
