@@ -292,10 +292,11 @@ impl Machine {
                 let bytes = unsafe { std::slice::from_raw_parts(p, size) };
                 assert!(bytes.iter().all(|&b| b == 0), "memory from calloc({size}) is not zero");
             }
+            // Not with its own alignment, which C's realloc does not keep.
             // SAFETY: as it came from the door, and at least as long and as aligned as this layout.
-            let object = unsafe { Object::adopt(p, booked, tag) };
-            if let Some(object) = &object {
-                let p = object.addr() as *const u8;
+            let object = unsafe { Object::adopt(p, layout(size, C_ALIGN), tag) };
+            if object.is_some() {
+                assert!(p.addr().is_multiple_of(align), "{p:?} is not aligned to {align}");
                 assert!(c::usable_size(p) >= size, "{} usable of {size}", c::usable_size(p));
             }
             object
@@ -308,7 +309,8 @@ impl Machine {
         let Some(at) = at.filter(|_| self.has_room(size as u64 + 2 * PAGE as u64)) else { return };
         let Live { object, booked, is_c } = self.take(at);
         let old = object.layout();
-        let door = move || if is_c { object.try_resize_by(size, resize_c(size)) } else { object.try_resize(size) };
+        let door =
+            move || if is_c { object.try_resize_by(size, resize_c(size)) } else { object.try_resize(size) };
         let (object, resized) = match self.on(who, door) {
             Ok(object) => (object, true),
             Err(object) => (object, false),

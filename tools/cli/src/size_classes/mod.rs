@@ -138,3 +138,9 @@ mod tests {
         );
     }
 }
+
+/// Reads bytes as a file for `--from`, and makes its table.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    from::fuzz(bytes);
+}
