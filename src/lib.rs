@@ -35,7 +35,7 @@ pub use alloc::{
 pub use mcentral::CentralCounts;
 pub use sync::LockCounts;
 #[cfg(feature = "faults")]
-pub use sys::faults::refuse_after;
+pub use sys::faults::{Call, calls, refuse_after, refuse_calls};
 
 /// What fuzz targets call: parts of the crate that no public door reaches with any input. Not an interface for programs.
 #[cfg(feature = "fuzzing")]

@@ -43,7 +43,7 @@ pub(crate) struct PageAlloc<O: Os> {
     /// Nothing below this page is free (Go's searchAddr).
     pub(super) search: PageIdx,
     /// The page behind the last usable one.
-    end: PageIdx,
+    pub(super) end: PageIdx,
     /// Free pages.
     free: Pages,
     /// Free pages that are with the kernel.

@@ -151,6 +151,22 @@ fn a_chunk_that_the_os_refuses_does_not_hold_up_the_others() {
         "freeing more makes it worth a try"
     );
     real.check_invariants();
+    // What is refused again and again has its turn when somebody asks for all.
+    while let Some(r) = real.take_for_scavenge(Pages(512), true) {
+        real.refused(r);
+    }
+    real.check_invariants();
+    let dirty = real.free_unscavenged();
+    real.retry_refused();
+    real.check_invariants();
+    let mut given = Pages(0);
+    while let Some(r) = real.take_for_scavenge(Pages(512), true) {
+        real.scavenged(r);
+        given += r.len;
+    }
+    // The run that this test took and still has is not among them.
+    assert_eq!((given, real.free_unscavenged()), (dirty, Pages(0)));
+    real.check_invariants();
 }
 
 #[test]
