@@ -46,6 +46,7 @@ struct Part {
     ledger: Ledger,
     objects: Vec<Object>,
     nulls: usize,
+    start: Arc<Barrier>,
     to_next: Sender<Vec<Object>>,
     from_last: Receiver<Vec<Object>>,
 }
@@ -72,12 +73,35 @@ impl Part {
             self.to_next.send(others).expect("the next thread receives");
             let theirs = self.from_last.recv().expect("the last thread sends");
             theirs.into_iter().for_each(|object| self.free(object));
+            if round == 0 {
+                // Large ones that the thread keeps, until the first thread takes them from all others.
+                (0..8).for_each(|_| self.pass(64 * KIB));
+                self.start.wait();
+                if self.number == 0 {
+                    gort::free_os_memory();
+                }
+                self.start.wait();
+            }
             match round {
-                0 => drop(gort::free_os_memory()),
-                1 if self.number == 0 => drop(gort::set_memory_limit(2 * MIB as u64)),
-                _ => drop(gort::set_memory_limit(u64::MAX)),
+                0 => {
+                    gort::free_os_memory();
+                }
+                1 if self.number == 0 => {
+                    gort::set_memory_limit(2 * MIB as u64);
+                }
+                _ => {
+                    gort::set_memory_limit(u64::MAX);
+                }
             }
             self.objects.iter().for_each(Object::check);
+        }
+    }
+
+    /// Allocates and frees.
+    fn pass(&mut self, size: usize) {
+        self.alloc(size, 8);
+        if let Some(object) = self.objects.pop() {
+            self.free(object);
         }
     }
 
@@ -136,9 +160,16 @@ fn program() -> (Ledger, Vec<Object>, usize) {
             let to_next = senders[(number + 1) % THREADS].clone();
             let start = start.clone();
             thread::spawn(move || {
-                let mut part =
-                    Part { number, ledger: Ledger::new(), objects: Vec::new(), nulls: 0, to_next, from_last };
-                start.wait();
+                let mut part = Part {
+                    number,
+                    ledger: Ledger::new(),
+                    objects: Vec::new(),
+                    nulls: 0,
+                    start,
+                    to_next,
+                    from_last,
+                };
+                part.start.wait();
                 part.run();
                 (part.ledger, part.objects, part.nulls)
             })
