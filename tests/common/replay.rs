@@ -2,11 +2,11 @@
 
 extern crate std;
 
+use std::eprintln;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::vec::Vec;
-use std::{eprintln, format};
 
 /// A longer input only makes a longer program.
 const LONGEST: usize = 400;
