@@ -15,6 +15,9 @@
 #![no_std]
 
 // The order of these lines is the layer order, bottom first; `tests/layers.rs` holds the sources to it.
+#[cfg(test)]
+#[path = "../tests/common/replay.rs"]
+mod replay;
 mod throw;
 mod base;
 mod sys;

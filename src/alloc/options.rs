@@ -268,16 +268,12 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-#[path = "../../tests/common/replay.rs"]
-mod replay;
-
-#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_corpus_and_a_bounded_while() {
-        replay::replay("options", 20_000, fuzz);
+        crate::replay::replay("options", 20_000, fuzz);
     }
 
     #[test]

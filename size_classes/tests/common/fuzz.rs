@@ -28,13 +28,19 @@ impl Numbers<'_> {
 /// Makes a table of the parameters that the bytes say: by the generator, or of classes that they say too.
 pub(crate) fn run(bytes: &[u8]) {
     let mut numbers = Numbers(bytes);
-    let given = numbers.byte() % 4 == 0;
-    let of = |go: u32, numbers: &mut Numbers<'_>| if numbers.byte() % 2 == 0 { go } else { numbers.number() };
+    let given = numbers.byte().is_multiple_of(4);
+    let of = |go: u32, numbers: &mut Numbers<'_>| {
+        if numbers.byte().is_multiple_of(2) { go } else { numbers.number() }
+    };
     let go = Params::GO;
     let params = Params {
         page_size: of(go.page_size, &mut numbers),
         max_small_size: of(go.max_small_size, &mut numbers),
-        tail_waste_divisor: if numbers.byte() % 2 == 0 { go.tail_waste_divisor } else { numbers.byte() },
+        tail_waste_divisor: if numbers.byte().is_multiple_of(2) {
+            go.tail_waste_divisor
+        } else {
+            numbers.byte()
+        },
         small_size_div: of(go.small_size_div, &mut numbers),
         small_size_max: of(go.small_size_max, &mut numbers),
         large_size_div: of(go.large_size_div, &mut numbers),

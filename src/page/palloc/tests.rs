@@ -2,9 +2,6 @@
 
 extern crate std;
 
-#[path = "../../../tests/common/replay.rs"]
-mod replay;
-
 use super::twin::{Pair, range};
 use super::*;
 use crate::base::{Class, Random};
@@ -244,5 +241,5 @@ fn each_refused_call_leaves_an_allocator_that_works_on() {
 
 #[test]
 fn the_corpus_and_a_bounded_while() {
-    replay::replay("pages", 40, super::fuzz);
+    crate::replay::replay("pages", 40, super::fuzz);
 }

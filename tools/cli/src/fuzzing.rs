@@ -25,6 +25,6 @@ mod replay;
 mod tests {
     #[test]
     fn the_corpus_and_a_bounded_while() {
-        super::replay::replay("cli", 150, super::inputs);
+        super::replay::replay("cli", 60, super::inputs);
     }
 }
