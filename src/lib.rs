@@ -15,6 +15,9 @@
 #![no_std]
 
 // The order of these lines is the layer order, bottom first; `tests/layers.rs` holds the sources to it.
+#[cfg(test)]
+#[path = "../tests/common/replay.rs"]
+mod replay;
 mod throw;
 mod base;
 mod sys;
@@ -35,4 +38,23 @@ pub use alloc::{
 pub use mcentral::CentralCounts;
 pub use sync::LockCounts;
 #[cfg(feature = "faults")]
-pub use sys::faults::refuse_after;
+pub use sys::faults::{Call, calls, refuse_after, refuse_calls};
+
+/// What fuzz targets call: parts of the crate that no public door reaches with any input. Not an interface for programs.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// Runs a program that bytes choose on a page allocator and on its slow twin; panics when they differ.
+    pub fn page_allocator(bytes: &[u8]) {
+        crate::page::fuzz_page_alloc(bytes);
+    }
+
+    /// Reads bytes as a memory limit, as items of `GODEBUG` and as files of control groups; panics when a slow twin reads something else.
+    pub fn options(bytes: &[u8]) {
+        crate::alloc::fuzz_options(bytes);
+    }
+
+    /// Whether `GOMEMLIMIT` takes this value.
+    pub fn is_memory_limit(value: &[u8]) -> bool {
+        crate::alloc::is_memory_limit(value)
+    }
+}

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -109,6 +110,29 @@ fn try_reserve_is_an_error_and_the_program_goes_on() {
             drop(held);
             v.resize(50 * MIB, 2);
             assert!(v[..1_000].iter().all(|&b| b == 1) && v[1_000..].iter().all(|&b| b == 2));
+        },
+    );
+}
+
+#[test]
+fn handle_alloc_error_says_what_it_could_not_have() {
+    let case =
+        Case::new("handle_alloc_error_says_what_it_could_not_have", "it").address_space(300 * MIB as u64);
+    case.judge(
+        || {
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: the limit is valid for a read.
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            // A request that is refused and seen to, and one that is not.
+            assert!(Vec::<u8>::new().try_reserve_exact(1 << 40).is_err());
+            let v = Vec::<u8>::with_capacity(1 << 40);
+            println!("{:?}", v.as_ptr());
+        },
+        |out| {
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            assert_eq!(out.status.signal(), Some(libc::SIGABRT), "{stderr}");
+            assert!(stderr.contains("memory allocation of 1099511627776 bytes failed"), "{stderr}");
+            assert!(!stderr.contains("gort"), "{stderr}");
         },
     );
 }

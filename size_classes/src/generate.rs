@@ -81,6 +81,10 @@ const fn div_magic(size: u32) -> u32 {
 
 /// Whether [`div_magic`] divides every offset of a span: it does if `offset * (magic * size - 2^32)` stays below 2^32.
 pub(crate) const fn divides_exactly(size: u32, span: u32) -> bool {
+    if size < 2 {
+        // The magic number of 1 has 33 bits.
+        return false;
+    }
     let excess = div_magic(size) as u64 * size as u64 - (1 << 32);
     (span as u64 - 1) * excess < 1 << 32
 }

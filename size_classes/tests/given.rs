@@ -71,4 +71,5 @@ fn spans_have_as_many_objects_as_the_heap_can_have() {
         }
     }
     assert_eq!(objects_of_span(0, 1, 8192), None);
+    assert_eq!(objects_of_span(1, 1, 1024), None, "no 32-bit magic number divides by 1");
 }

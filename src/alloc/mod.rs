@@ -23,6 +23,8 @@ use crate::mcentral;
 use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
+#[cfg(feature = "fuzzing")]
+pub(crate) use options::{fuzz as fuzz_options, is_memory_limit};
 pub use stats::{
     BySize, Contention, Measured, MemStats, WholePages, contention_by_size, free_os_memory, measure,
     set_memory_limit, stats, thread_stats,

@@ -4,6 +4,7 @@
 //! A value that does not parse is one line on stderr, and the default holds. A process with raised privileges ignores the
 //! environment.
 
+use core::ffi::CStr;
 use core::fmt::Write;
 use core::str;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -90,46 +91,61 @@ fn apply_sizes(heap: &Heap) {
     }
 }
 
-/// One `name=value` of GODEBUG. Names that gort does not know are somebody else's.
+/// What an item of GODEBUG asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Debug {
+    /// What is so anyway, or somebody else's.
+    Nothing,
+    BackgroundThread,
+    NoHugePages,
+    NoFence,
+    HugePagesFrom(usize),
+    HugeFrom(usize),
+    /// In nanoseconds.
+    DearHugePage(u64),
+}
+
+/// One `name=value` of GODEBUG.
 fn apply_debug(heap: &Heap, item: &[u8]) {
+    match parse_debug(item) {
+        Ok(Debug::Nothing) => {}
+        Ok(Debug::BackgroundThread) => init::want_background(),
+        Ok(Debug::NoHugePages) => heap.disable_huge_pages(),
+        Ok(Debug::NoFence) => sys::thread::forbid_fence(),
+        Ok(Debug::HugePagesFrom(bytes)) => heap.set_huge_pages_from(bytes),
+        Ok(Debug::HugeFrom(bytes)) => heap.set_huge_from(bytes),
+        Ok(Debug::DearHugePage(ns)) => heap.set_dear_huge_page(ns),
+        Err(accepted) => bad("GODEBUG", item, accepted),
+    }
+}
+
+/// Names that gort does not know are somebody else's. The error says what is accepted.
+fn parse_debug(item: &[u8]) -> Result<Debug, &'static str> {
     let mut parts = item.splitn(2, |&b| b == b'=');
     let (name, value) = (parts.next().unwrap_or_default(), parts.next());
-    let Some(value) = value else {
-        return bad("GODEBUG", item, "a list of name=value, separated by commas");
+    let Some(value) = value else { return Err("a list of name=value, separated by commas") };
+    let switch = |unusual: &[u8], setting, accepted| match value {
+        _ if value == unusual => Ok(setting),
+        b"0" | b"1" => Ok(Debug::Nothing),
+        _ => Err(accepted),
     };
     match name {
-        b"scavthread" => match value {
-            b"0" => {}
-            b"1" => init::want_background(),
-            _ => bad("GODEBUG", item, "scavthread=0 or scavthread=1"),
-        },
-        b"disablethp" => match value {
-            b"0" => {}
-            b"1" => heap.disable_huge_pages(),
-            _ => bad("GODEBUG", item, "disablethp=0 or disablethp=1"),
-        },
-        b"membarrier" => match value {
-            b"1" => {}
-            b"0" => sys::thread::forbid_fence(),
-            _ => bad("GODEBUG", item, "membarrier=0 or membarrier=1"),
-        },
-        b"thpmin" => match parse_bytes(value) {
-            Some(bytes) => heap.set_huge_pages_from(bytes),
-            None => bad("GODEBUG", item, "thpmin=BYTES, with an optional suffix B, KiB, MiB, GiB or TiB"),
-        },
-        b"thpmaxus" => match str::from_utf8(value).ok().and_then(|s| s.parse::<u32>().ok()) {
-            Some(us) => heap.set_dear_huge_page(1000 * u64::from(us)),
-            None => bad("GODEBUG", item, "thpmaxus=MICROSECONDS, a whole number"),
-        },
-        b"hugemin" => match parse_bytes(value) {
-            Some(bytes) if bytes > crate::base::MAX_SMALL_SIZE => heap.set_huge_from(bytes),
-            _ => bad(
-                "GODEBUG",
-                item,
-                "hugemin=BYTES above 32KiB, with an optional suffix B, KiB, MiB, GiB or TiB",
-            ),
-        },
-        _ => {}
+        b"scavthread" => switch(b"1", Debug::BackgroundThread, "scavthread=0 or scavthread=1"),
+        b"disablethp" => switch(b"1", Debug::NoHugePages, "disablethp=0 or disablethp=1"),
+        b"membarrier" => switch(b"0", Debug::NoFence, "membarrier=0 or membarrier=1"),
+        b"thpmin" => parse_bytes(value)
+            .map(Debug::HugePagesFrom)
+            .ok_or("thpmin=BYTES, with an optional suffix B, KiB, MiB, GiB or TiB"),
+        b"thpmaxus" => str::from_utf8(value)
+            .ok()
+            .and_then(|s| s.parse().ok())
+            .map(|us: u32| Debug::DearHugePage(1000 * u64::from(us)))
+            .ok_or("thpmaxus=MICROSECONDS, a whole number"),
+        b"hugemin" => parse_bytes(value)
+            .filter(|&bytes| bytes > crate::base::MAX_SMALL_SIZE)
+            .map(Debug::HugeFrom)
+            .ok_or("hugemin=BYTES above 32KiB, with an optional suffix B, KiB, MiB, GiB or TiB"),
+        _ => Ok(Debug::Nothing),
     }
 }
 
@@ -171,25 +187,31 @@ fn parse_bytes(value: &[u8]) -> Option<usize> {
 /// is set.
 fn cgroup_limit() -> Option<usize> {
     let mut buf = [0; 4096];
-    let group = cgroup_of(sys::read_file(c"/proc/self/cgroup", &mut buf)?)?;
-    let mut group = group.trim_end_matches('/');
+    let file = sys::read_file(c"/proc/self/cgroup", &mut buf)?;
+    cgroup_limit_in(file, |path| {
+        let mut buf = [0; 64];
+        sys::read_file(path, &mut buf).and_then(parse_cgroup_file)
+    })
+}
+
+/// The same, of a process with this file in /proc, where `limit_of` reads the others.
+fn cgroup_limit_in(file: &[u8], mut limit_of: impl FnMut(&CStr) -> Option<usize>) -> Option<usize> {
+    let mut group = cgroup_of(file)?.trim_end_matches('/');
     let mut least = None;
     loop {
         for file in ["memory.max", "memory.high"] {
             let mut path = Path::new();
             write!(path, "/sys/fs/cgroup{group}/{file}").ok()?;
-            let mut buf = [0; 64];
-            let limit = sys::read_file(path.as_cstr(), &mut buf).and_then(parse_cgroup_file);
-            least = least.into_iter().chain(limit).min();
+            least = least.into_iter().chain(limit_of(path.as_cstr())).min();
         }
         let Some((above, _)) = group.rsplit_once('/') else { return least };
         group = above;
     }
 }
 
-/// The path of the version 2 hierarchy in /proc/self/cgroup.
+/// The path of the version 2 hierarchy in /proc/self/cgroup. A path has no NUL.
 fn cgroup_of(file: &[u8]) -> Option<&str> {
-    str::from_utf8(file).ok()?.lines().find_map(|l| l.strip_prefix("0::"))
+    str::from_utf8(file).ok()?.lines().find_map(|l| l.strip_prefix("0::")).filter(|path| !path.contains('\0'))
 }
 
 /// The number in `memory.max` or `memory.high`; `None` for `max`.
@@ -197,9 +219,70 @@ fn parse_cgroup_file(file: &[u8]) -> Option<usize> {
     str::from_utf8(file).ok()?.trim().parse().ok()
 }
 
+/// Whether a memory limit may have this value.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_memory_limit(value: &[u8]) -> bool {
+    parse_limit(value).is_some()
+}
+
+/// All of it on bytes instead of the environment: each value is what a slow twin says.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    extern crate std;
+    use std::string::String;
+
+    let slow_bytes = |value: &[u8]| -> Option<usize> {
+        let text = String::from_utf8(value.to_vec()).ok()?;
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0), ("", 0)];
+        let (digits, shift) =
+            units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
+        let digit = |sum: u128, c: char| Some((sum * 10 + u128::from(c.to_digit(10)?)).min(1 << 80));
+        let n = if digits.is_empty() { None } else { digits.chars().try_fold(0, digit) }?;
+        usize::try_from(n << shift).ok().filter(|&n| n >> 63 == 0)
+    };
+    assert_eq!(parse_bytes(bytes), slow_bytes(bytes));
+    let limit = match bytes {
+        b"" | b"off" => Some(Limit::Off),
+        b"auto" => Some(Limit::Auto),
+        _ => slow_bytes(bytes).map(Limit::Bytes),
+    };
+    assert_eq!(parse_limit(bytes), limit);
+    for item in bytes.split(|&b| b == b',') {
+        match parse_debug(item) {
+            Ok(Debug::HugeFrom(n)) => {
+                assert!(item.starts_with(b"hugemin=") && n > crate::base::MAX_SMALL_SIZE)
+            }
+            Ok(_) => assert!(item.contains(&b'=')),
+            Err(accepted) => assert!(!accepted.contains('\n')),
+        }
+    }
+    // The files are asked for from the group upwards, each below the root, and the least is taken.
+    let mut asked = 0;
+    let mut least = None;
+    let mut before = usize::MAX;
+    let got = cgroup_limit_in(bytes, |path| {
+        let path = path.to_bytes();
+        assert!(path.starts_with(b"/sys/fs/cgroup"));
+        assert!(path.ends_with(b"/memory.max") || path.ends_with(b"/memory.high"));
+        asked += 1;
+        assert!(path.len() <= before.saturating_add(1), "not upwards");
+        before = path.len();
+        let limit = parse_cgroup_file(&bytes[..bytes.len().min(asked)]);
+        least = least.into_iter().chain(limit).min();
+        limit
+    });
+    assert!(got == least || got.is_none(), "{got:?} of {least:?}");
+    assert!(asked <= 2 * bytes.len() + 2);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_and_a_bounded_while() {
+        crate::replay::replay("options", 20_000, fuzz);
+    }
 
     #[test]
     fn limits_parse_as_in_go() {
@@ -233,6 +316,7 @@ mod tests {
     fn cgroup_files() {
         assert_eq!(cgroup_of(b"12:cpu:/a\n0::/user.slice/x\n"), Some("/user.slice/x"));
         assert_eq!(cgroup_of(b"1:memory:/a\n"), None);
+        assert_eq!(cgroup_of(b"0::/a\0b\n"), None);
         assert_eq!(parse_cgroup_file(b"max\n"), None);
         assert_eq!(parse_cgroup_file(b"1048576\n"), Some(1 << 20));
     }

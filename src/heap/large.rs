@@ -87,7 +87,7 @@ impl Heap {
         let at = NonNull::new(p)?;
         // SAFETY: the table had it, so it is an object's mapping; the caller gave it up.
         if !unsafe { Linux.unmap_object(at, h.bytes) } {
-            // The kernel has no room for the hole. The frames at least go back; the addresses are lost.
+            // The kernel has no room for the hole. The frames at least go back; the addresses go later.
             // SAFETY: the range is still mapped and nobody relies on its contents.
             let _ = unsafe { Linux.release(at, h.bytes) };
         }

@@ -160,8 +160,9 @@ impl Heap {
         }
     }
 
-    /// Releases every free page now (Go's debug.FreeOSMemory). Returns the bytes released.
+    /// Releases every free page now (Go's debug.FreeOSMemory), those included that the kernel refused before. Returns the bytes released.
     pub(crate) fn release_all(&self) -> Bytes {
+        self.pages.lock().alloc.retry_refused();
         self.scavenge(Pages(usize::MAX), URGENT_STEP, true).bytes()
     }
 }

@@ -278,6 +278,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::base::Random;
+    use crate::page::testing::Choices as _;
 
     /// Bitmaps of all kinds: even, sparse, dense, of few long runs, almost full and almost empty.
     fn random_bits(rng: &mut Random) -> PallocBits {

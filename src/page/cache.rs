@@ -52,7 +52,7 @@ impl PageCache {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl PageCache {
     /// How many pages it holds.
     pub(super) fn free_pages(&self) -> Pages {
@@ -109,6 +109,7 @@ impl<O: Os> PageAlloc<O> {
 mod tests {
     use super::*;
     use crate::base::Random;
+    use crate::page::testing::Choices as _;
 
     /// Page by page.
     fn alloc_slow(free: u64, scavenged: u64, n: usize) -> Option<(usize, usize, u64)> {

@@ -153,7 +153,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::base::Random;
-    use crate::page::testing::FakeOs;
+    use crate::page::testing::{Choices as _, FakeOs};
     use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::vec::Vec;
 

@@ -14,12 +14,14 @@ mod scavenge;
 mod space;
 mod summary;
 mod table;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod testing;
 
 pub(crate) use cache::PageCache;
 pub(crate) use map::{Entry, Kind, PageMap};
 pub(crate) use palloc::PageAlloc;
+#[cfg(feature = "fuzzing")]
+pub(crate) use palloc::fuzz as fuzz_page_alloc;
 pub(crate) use space::AddressSpace;
 pub(crate) use table::{Table, Zeroable};
 

@@ -27,6 +27,10 @@ use crate::throw::check;
 
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "fuzzing"))]
+mod twin;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use twin::fuzz;
 
 /// Places tried before an aligned allocation settles for a run that is long enough wherever it begins.
 const ALIGNED_TRIES: usize = 32;
@@ -39,7 +43,7 @@ pub(crate) struct PageAlloc<O: Os> {
     /// Nothing below this page is free (Go's searchAddr).
     pub(super) search: PageIdx,
     /// The page behind the last usable one.
-    end: PageIdx,
+    pub(super) end: PageIdx,
     /// Free pages.
     free: Pages,
     /// Free pages that are with the kernel.
@@ -107,7 +111,7 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// The lowest `n` free pages in a row, and how many of them were scavenged.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn alloc(&mut self, n: Pages) -> Option<(PageIdx, Pages)> {
         let start = self.find_and_raise(n)?;
         let r = PageRange { start, len: n };
@@ -151,7 +155,7 @@ impl<O: Os> PageAlloc<O> {
     ///
     /// The lowest such place, unless many runs before it were long enough but badly placed: then the lowest run that has such
     /// a place wherever it begins, so that a heap full of unfit runs does not cost a walk through all of them.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn alloc_aligned(&mut self, n: Pages, align: Pages) -> Option<(PageIdx, Pages)> {
         let at = self.find_aligned(n, align)?;
         Some((at, self.take(PageRange { start: at, len: n })))

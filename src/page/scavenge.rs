@@ -127,6 +127,22 @@ impl<O: Os> ScavengeIndex<O> {
         self.groups.at_mut(c / GROUP).refused |= 1 << (c % GROUP);
     }
 
+    /// Forgets what the OS refused in the first `chunks` chunks.
+    fn forget_refusals(&mut self, chunks: usize) {
+        for i in 0..chunks.div_ceil(GROUP) {
+            let g = self.groups.at_mut(i);
+            let refused = core::mem::take(&mut g.refused);
+            if refused == 0 {
+                continue;
+            }
+            // Those of which all that was refused has been taken since have nothing.
+            let dirty = (0..GROUP).filter(|&c| g.counts[c].dirty > 0).fold(0, |bits, c| bits | 1 << c);
+            g.wanted |= refused & dirty;
+            self.top = self.top.max(i + 1);
+            self.top_sparse = self.top_sparse.max(i + 1);
+        }
+    }
+
     /// The highest chunk that may have something to give back; with `force` also among the nearly full ones.
     fn highest(&mut self, force: bool) -> Option<usize> {
         let top = if force { &mut self.top } else { &mut self.top_sparse };
@@ -186,6 +202,11 @@ impl<O: Os> PageAlloc<O> {
     pub(crate) fn refused(&mut self, r: PageRange) {
         self.free(r);
         self.index.refused_in(r.start.0 / CHUNK_PAGES);
+    }
+
+    /// Makes the chunks that are left alone since the kernel refused them worth a try again.
+    pub(crate) fn retry_refused(&mut self) {
+        self.index.forget_refusals(self.end.0 / CHUNK_PAGES);
     }
 
     /// Gives pages back that `take_for_scavenge` took and the kernel now has.

@@ -355,7 +355,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::base::Random;
-    use crate::page::testing::FakeOs;
+    use crate::page::testing::{Choices as _, FakeOs};
     use std::vec::Vec;
 
     /// A leaf that some bitmap could have.

@@ -10,7 +10,6 @@ use std::boxed::Box;
 use std::sync::Mutex;
 use std::vec::Vec;
 
-use crate::base::Random;
 use crate::sys::{Linux, Os};
 
 /// Sizes of kernel pages that are in use somewhere.
@@ -38,14 +37,27 @@ pub(super) struct FakeOs(&'static Mutex<State>);
 
 impl FakeOs {
     pub(super) fn new(page: usize) -> Self {
-        let state = State { page, refuse_from: usize::MAX, limit: usize::MAX, ..State::default() };
-        Self(Box::leak(Box::new(Mutex::new(state))))
+        let os = Self(Box::leak(Box::default()));
+        os.renew(page);
+        os
     }
 
     fn state(self) -> std::sync::MutexGuard<'static, State> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// As new, with another page size.
+    pub(super) fn renew(self, page: usize) {
+        *self.state() = State { page, refuse_from: usize::MAX, limit: usize::MAX, ..State::default() };
+    }
+
+    pub(super) fn assert_all_given_back(self) {
+        assert_eq!(self.state().reservations, []);
+    }
+}
+
+#[cfg(test)]
+impl FakeOs {
     /// Refuses `count` calls after the next `after`. Returns how many calls were made since it was last asked.
     pub(super) fn refuse(self, after: usize, count: usize) -> usize {
         let mut s = self.state();
@@ -65,10 +77,6 @@ impl FakeOs {
 
     pub(super) fn reserved(self) -> usize {
         self.state().reservations.iter().map(|r| r.1).sum()
-    }
-
-    pub(super) fn assert_all_given_back(self) {
-        assert_eq!(self.state().reservations, []);
     }
 }
 
@@ -150,15 +158,26 @@ impl Os for FakeOs {
     }
 }
 
-/// Shapes of random numbers that page tests need.
-impl Random {
+/// Where choices come from, in shapes that page tests need.
+pub(super) trait Choices {
+    /// A number below `n`; 0 when `n` is 0.
+    fn below(&mut self, n: usize) -> usize;
+
     /// A number in `1..=max`, small ones as likely as large ones.
-    pub(super) fn size(&mut self, max: usize) -> usize {
+    fn size(&mut self, max: usize) -> usize {
         let bits = self.below(max.ilog2() as usize + 1);
         (1 << bits | self.below(1 << bits)).min(max)
     }
 
-    pub(super) fn one_in(&mut self, n: usize) -> bool {
+    /// Yes, once in `n` times.
+    fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+}
+
+#[cfg(test)]
+impl Choices for crate::base::Random {
+    fn below(&mut self, n: usize) -> usize {
+        Self::below(self, n)
     }
 }

@@ -1,40 +1,116 @@
-//! Injected refusals of memory calls. Without the feature `faults` the answer is a constant.
+//! Calls to the operating system, each of which a test may have refused. Without the feature `faults` they are just made.
+
+use rustix::io::Result;
+
+use super::errno;
+
+/// A kind of call to the operating system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    not(feature = "faults"),
+    expect(unreachable_pub, reason = "only tests that refuse calls name them")
+)]
+pub enum Call {
+    /// `mmap`.
+    Map,
+    /// `munmap`.
+    Unmap,
+    /// `mremap`.
+    Remap,
+    /// `mprotect`.
+    Protect,
+    /// `madvise`.
+    Advise,
+    /// `prctl`, for a mapping's name.
+    Name,
+    /// `futex`, to sleep and to wake.
+    Futex,
+    /// `membarrier`.
+    Barrier,
+}
+
+/// Makes a call, unless it is to be refused. errno stays as it was.
+pub(super) fn call<T>(kind: Call, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    errno::preserve(|| match imp::refusal(kind) {
+        Some(code) => {
+            // As the C library would leave it.
+            errno::set(code);
+            Err(rustix::io::Errno::from_raw_os_error(code))
+        }
+        None => make(),
+    })
+}
+
+/// The answer of a function of the C library that says -1 and sets errno when it is refused.
+pub(super) fn answer(failed: bool) -> Result<()> {
+    if failed { Err(rustix::io::Errno::from_raw_os_error(errno::get())) } else { Ok(()) }
+}
 
 #[cfg(feature = "faults")]
 mod imp {
-    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-    /// Calls until refusal starts, plus one; 0 = never.
+    use super::Call;
+
+    const KINDS: usize = Call::Barrier as usize + 1;
+    /// Those that memory comes from and goes to.
+    const MEMORY: [Call; 5] = [Call::Map, Call::Unmap, Call::Remap, Call::Protect, Call::Advise];
+
+    /// Calls made so far, of each kind.
+    static CALLS: [AtomicU64; KINDS] = [const { AtomicU64::new(0) }; KINDS];
+    /// A bit for each kind that may be refused.
+    static REFUSED: AtomicU32 = AtomicU32::new(0);
+    /// What is answered then.
+    static ERRNO: AtomicI32 = AtomicI32::new(0);
+    /// Calls of these kinds until refusal starts.
     static COUNTDOWN: AtomicU64 = AtomicU64::new(0);
     /// Calls to refuse once it has started.
     static REFUSALS: AtomicU64 = AtomicU64::new(0);
-    /// Memory calls made so far.
-    static CALLS: AtomicU64 = AtomicU64::new(0);
 
-    /// Refuses `count` memory calls after the next `after` ones. Returns how many calls were made before.
-    pub fn refuse_after(after: u64, count: u64) -> u64 {
+    fn plan(kinds: &[Call], errno: i32, after: u64, count: u64) {
+        REFUSED.store(0, Relaxed);
+        ERRNO.store(errno, Relaxed);
         REFUSALS.store(count, Relaxed);
-        COUNTDOWN.store(after + 1, Relaxed);
-        CALLS.load(Relaxed)
+        COUNTDOWN.store(after, Relaxed);
+        REFUSED.store(kinds.iter().map(|&k| 1 << k as u32).sum(), Relaxed);
     }
 
-    /// Whether to refuse the call that is about to be made.
-    pub(crate) fn refuse() -> bool {
-        CALLS.fetch_add(1, Relaxed);
-        let before = COUNTDOWN.try_update(Relaxed, Relaxed, |n| if n > 1 { Some(n - 1) } else { None });
-        before == Err(1) && REFUSALS.try_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok()
+    /// Refuses `count` memory calls after the next `after` ones, with `ENOMEM`. Returns how many were made before.
+    pub fn refuse_after(after: u64, count: u64) -> u64 {
+        plan(&MEMORY, libc::ENOMEM, after, count);
+        MEMORY.iter().map(|&kind| calls(kind)).sum()
+    }
+
+    /// Refuses `count` calls of one kind after the next `after` ones, with this errno. Ends what was to be refused before.
+    pub fn refuse_calls(kind: Call, errno: i32, after: u64, count: u64) {
+        plan(&[kind], errno, after, count);
+    }
+
+    /// Calls of one kind that were made so far, those that were refused among them.
+    pub fn calls(kind: Call) -> u64 {
+        CALLS[kind as usize].load(Relaxed)
+    }
+
+    /// What to answer to the call that is about to be made, if it is to be refused.
+    pub(super) fn refusal(kind: Call) -> Option<i32> {
+        CALLS[kind as usize].fetch_add(1, Relaxed);
+        if REFUSED.load(Relaxed) >> kind as u32 & 1 == 0 {
+            return None;
+        }
+        let turn = COUNTDOWN.try_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_err();
+        let refused = turn && REFUSALS.try_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok();
+        refused.then(|| ERRNO.load(Relaxed))
     }
 }
 
 #[cfg(not(feature = "faults"))]
 mod imp {
-    /// Never.
+    /// None, ever.
     #[inline(always)]
-    pub(crate) fn refuse() -> bool {
-        false
+    pub(super) fn refusal(_: super::Call) -> Option<i32> {
+        None
     }
 }
 
-pub(crate) use imp::refuse;
 #[cfg(feature = "faults")]
-pub use imp::refuse_after;
+pub use imp::{calls, refuse_after, refuse_calls};

@@ -9,7 +9,8 @@ use core::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
-use super::{Os, faults};
+use super::faults::{self, Call};
+use super::{Os, leftover};
 
 /// The Linux kernel this process runs on.
 #[derive(Clone, Copy, Debug)]
@@ -35,47 +36,56 @@ impl Os for Linux {
     }
 
     unsafe fn commit(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        !faults::refuse()
-            && super::errno::preserve(|| {
-                // SAFETY: the caller owns the range (commit 1), and adding access to it hurts no one.
-                unsafe {
-                    rustix::mm::mprotect(
-                        addr.as_ptr().cast(),
-                        bytes,
-                        MprotectFlags::READ | MprotectFlags::WRITE,
-                    )
-                }
-                .is_ok()
-            })
+        let access = MprotectFlags::READ | MprotectFlags::WRITE;
+        faults::call(Call::Protect, || {
+            // SAFETY: the caller owns the range (commit 1), and adding access to it hurts no one.
+            unsafe { rustix::mm::mprotect(addr.as_ptr().cast(), bytes, access) }
+        })
+        .is_ok()
     }
 
     unsafe fn release(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        !faults::refuse()
-            && super::errno::preserve(|| {
-                // SAFETY: nobody relies on the contents (release 2).
-                unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, Advice::LinuxDontNeed) }.is_ok()
-            })
+        faults::call(Call::Advise, || {
+            // SAFETY: nobody relies on the contents (release 2).
+            unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, Advice::LinuxDontNeed) }
+        })
+        .is_ok()
     }
 }
 
 /// A private anonymous mapping. Not MAP_NORESERVE: without access nothing is charged anyway, and with it the kernel would grant objects
 /// that no machine has memory for.
 fn map(bytes: usize, prot: ProtFlags) -> Option<NonNull<u8>> {
-    if faults::refuse() {
-        return None;
-    }
+    // What is gone makes room.
+    leftover::retry(try_unmap);
     let flags = MapFlags::PRIVATE;
-    // SAFETY: a new mapping at an address of the kernel's choice disturbs no existing one.
-    let p = super::errno::preserve(|| unsafe {
-        rustix::mm::mmap_anonymous(core::ptr::null_mut(), bytes, prot, flags).ok()
+    let p = faults::call(Call::Map, || {
+        // SAFETY: a new mapping at an address of the kernel's choice disturbs no existing one.
+        unsafe { rustix::mm::mmap_anonymous(core::ptr::null_mut(), bytes, prot, flags) }
     });
-    NonNull::new(p?.cast())
+    NonNull::new(p.ok()?.cast())
 }
 
+fn try_unmap(addr: NonNull<u8>, bytes: usize) -> bool {
+    faults::call(Call::Unmap, || {
+        // SAFETY: callers pass ranges of their own mappings that nothing refers to any more.
+        unsafe { rustix::mm::munmap(addr.as_ptr().cast(), bytes) }
+    })
+    .is_ok()
+}
+
+/// Unmaps a range. `false` when the kernel refuses: then it stays mapped for now, and goes as soon as the kernel lets it.
 fn unmap(addr: NonNull<u8>, bytes: usize) -> bool {
-    // SAFETY: callers pass ranges of their own mappings that nothing refers to any more.
-    bytes == 0
-        || super::errno::preserve(|| unsafe { rustix::mm::munmap(addr.as_ptr().cast(), bytes).is_ok() })
+    if bytes == 0 {
+        return true;
+    }
+    let done = try_unmap(addr, bytes);
+    if done {
+        leftover::retry(try_unmap);
+    } else {
+        leftover::put(addr, bytes);
+    }
+    done
 }
 
 /// Cuts `bytes` aligned to `align` out of a mapping of `total` bytes and unmaps the rest.
@@ -93,9 +103,10 @@ fn trim(raw: NonNull<u8>, total: usize, bytes: usize, align: usize) -> NonNull<u
 fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
     const PR_SET_VMA: libc::c_int = 0x5356_4d41;
     const PR_SET_VMA_ANON_NAME: libc::c_ulong = 0;
-    // SAFETY: the kernel copies the name; a refusal changes nothing.
-    super::errno::preserve(|| unsafe {
-        libc::prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr.as_ptr(), bytes, name.as_ptr());
+    let _ = faults::call(Call::Name, || {
+        // SAFETY: the kernel copies the name; a refusal changes nothing.
+        let r = unsafe { libc::prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr.as_ptr(), bytes, name.as_ptr()) };
+        faults::answer(r != 0)
     });
 }
 
@@ -106,9 +117,9 @@ impl Linux {
     /// 1. The range is mapped.
     pub(crate) unsafe fn advise_huge_pages(self, addr: NonNull<u8>, bytes: usize, yes: bool) {
         let advice = if yes { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
-        super::errno::preserve(|| {
+        let _ = faults::call(Call::Advise, || {
             // SAFETY: the range is mapped (1), and its contents stay what they are.
-            let _ = unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, advice) };
+            unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, advice) }
         });
     }
 
@@ -120,12 +131,12 @@ impl Linux {
         Some(base)
     }
 
-    /// Unmaps an object's mapping, or the tail of it. `false` when the kernel refuses (too many mappings): it stays mapped.
+    /// Unmaps an object's mapping. `false` when the kernel refuses (too many mappings): it stays mapped until the kernel lets it go.
     ///
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
     pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        !faults::refuse() && unmap(addr, bytes)
+        unmap(addr, bytes)
     }
 
     /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.
@@ -139,14 +150,11 @@ impl Linux {
         old: usize,
         new: usize,
     ) -> Option<NonNull<u8>> {
-        if faults::refuse() {
-            return None;
-        }
-        // SAFETY: 1 and 2 are passed on.
-        let p = super::errno::preserve(|| unsafe {
-            rustix::mm::mremap(addr.as_ptr().cast(), old, new, MremapFlags::MAYMOVE).ok()
+        let p = faults::call(Call::Remap, || {
+            // SAFETY: 1 and 2 are passed on.
+            unsafe { rustix::mm::mremap(addr.as_ptr().cast(), old, new, MremapFlags::MAYMOVE) }
         });
-        NonNull::new(p?.cast())
+        NonNull::new(p.ok()?.cast())
     }
 
     /// Moves the page frames under `from` to a mapping of their own of `new` bytes; `from` stays mapped and reads as zeros
@@ -160,18 +168,17 @@ impl Linux {
         old: usize,
         new: usize,
     ) -> Option<NonNull<u8>> {
-        if faults::refuse() {
-            return None;
-        }
         // Not to a fixed place: a refused fixed move has unmapped its target already, or has moved only the first of several
         // kernel mappings (Linux 6.17 on). A move to a place of the kernel's choice is refused as a whole.
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
         // The kernel reads the fifth argument, a hint, with DONTUNMAP; rustix's mremap does not pass one.
-        // SAFETY: the range belongs to the caller (1), stays mapped, and its contents are the caller's to move.
-        let to = super::errno::preserve(|| unsafe {
-            libc::mremap(from.as_ptr().cast(), old, old, flags, core::ptr::null_mut::<libc::c_void>())
+        let to = faults::call(Call::Remap, || {
+            let hint = core::ptr::null_mut::<libc::c_void>();
+            // SAFETY: the range belongs to the caller (1), stays mapped, and its contents are the caller's to move.
+            let to = unsafe { libc::mremap(from.as_ptr().cast(), old, old, flags, hint) };
+            faults::answer(to == libc::MAP_FAILED).map(|()| to)
         });
-        let to = NonNull::new(to.cast::<u8>()).filter(|_| to != libc::MAP_FAILED)?;
+        let to = NonNull::new(to.ok()?.cast::<u8>())?;
         // SAFETY: the moved pages are one mapping, and nobody knows its address yet.
         let grown = unsafe { self.resize_object(to, old, new) };
         if grown.is_none() {

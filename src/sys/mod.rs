@@ -4,6 +4,7 @@ mod clock;
 mod errno;
 pub(crate) mod faults;
 pub(crate) mod futex;
+mod leftover;
 mod linux;
 mod machine;
 mod os;

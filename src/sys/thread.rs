@@ -4,6 +4,8 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
+use super::faults::{self, Call};
+
 /// The key whose destructor runs when a thread exits; -1 before `on_exit_init`.
 static KEY: AtomicI64 = AtomicI64::new(-1);
 
@@ -124,8 +126,7 @@ pub(crate) fn forbid_fence() {
 pub(crate) fn fence_all() -> bool {
     let fence = || membarrier(PRIVATE_EXPEDITED);
     // The registration holds for the process, and the child of a fork has it as well.
-    let done = can_fence_all()
-        && super::errno::preserve(|| fence() || (membarrier(REGISTER_PRIVATE_EXPEDITED) && fence()));
+    let done = can_fence_all() && (fence() || (membarrier(REGISTER_PRIVATE_EXPEDITED) && fence()));
     if !done {
         forbid_fence();
     }
@@ -137,7 +138,8 @@ const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
 
 fn membarrier(command: libc::c_int) -> bool {
     // SAFETY: touches no memory.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    let fence = || unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+    faults::call(Call::Barrier, || faults::answer(fence() != 0)).is_ok()
 }
 
 /// Lets another thread run.

@@ -2,11 +2,13 @@
 //! they are intact, an independent rounding of layouts, a count kept beside the heap's, and cases in processes of their own.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+mod input;
 mod ledger;
 mod object;
 mod process;
 mod random;
 
+pub(crate) use input::Input;
 pub(crate) use ledger::{Ledger, PAGE, class_of, rounded};
 pub(crate) use object::{Object, fill_caches, layout};
 pub(crate) use process::{

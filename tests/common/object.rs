@@ -46,7 +46,7 @@ impl Object {
     ///
     /// # Safety
     /// 1. `p` is null, or an object of gort's of this layout that nobody else has.
-    unsafe fn adopt(p: *mut u8, layout: Layout, tag: u64) -> Option<Self> {
+    pub(crate) unsafe fn adopt(p: *mut u8, layout: Layout, tag: u64) -> Option<Self> {
         let p = NonNull::new(p)?;
         assert!(p.addr().get().is_multiple_of(layout.align()), "{p:?} is not aligned for {layout:?}");
         let object = Self { p, layout, tag };
@@ -88,11 +88,19 @@ impl Object {
     /// The object at another size, which is not 0. What both sizes have must have been kept; when the heap answers null the
     /// object must be as it was, and comes back as the error.
     pub(crate) fn try_resize(self, size: usize) -> Result<Self, Self> {
+        // SAFETY: the object is live and has this layout; `try_resize_by` checks the new one.
+        self.try_resize_by(size, |p, old| unsafe { GoAlloc.realloc(p, old, size) })
+    }
+
+    /// As `try_resize`, by way of another door, which gets the address and the old layout.
+    pub(crate) fn try_resize_by(
+        self,
+        size: usize,
+        door: impl FnOnce(*mut u8, Layout) -> *mut u8,
+    ) -> Result<Self, Self> {
         let new = layout(size, self.layout.align());
         let (old_len, tag) = (self.layout.size(), self.tag);
-        // SAFETY: the object is live and has this layout, and the new one was checked above.
-        let p = unsafe { GoAlloc.realloc(self.p.as_ptr(), self.layout, size) };
-        let Some(p) = NonNull::new(p) else {
+        let Some(p) = NonNull::new(door(self.p.as_ptr(), self.layout)) else {
             self.check();
             return Err(self);
         };

@@ -76,3 +76,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Reads bytes as options and as a line of Go's.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(time) = Benchtime::parse(text) {
+        assert_eq!(Benchtime::parse(&time.to_string()), Ok(time), "{text:?}");
+    }
+    assert!(slices::parse_count(text).is_ok() == text.parse::<u32>().is_ok_and(|n| n > 0));
+    assert!(slices::parse_len(text).is_err() || text.parse::<usize>().is_ok());
+    if let Some(line) = report::parse(text) {
+        assert!(
+            text.contains(&line.len.to_string()) || text.contains('+') || text.contains("=0"),
+            "{line:?}"
+        );
+    }
+}

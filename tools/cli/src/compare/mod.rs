@@ -262,16 +262,39 @@ enum Earlier {
 fn read(file: &Path) -> Result<Earlier, Failure> {
     let name = file.display();
     let text = fs::read_to_string(file).map_err(|e| bad_input(format!("--from: cannot read {name}: {e}")))?;
-    let earlier = serde_json::from_str(&text)
-        .map_err(|_| bad_input(format!("--from: {name} was not written by gort compare --json")))?;
+    parse(&text).map_err(|why| bad_input(format!("--from: {name} {why}")))
+}
+
+fn parse(text: &str) -> Result<Earlier, &'static str> {
+    let earlier = serde_json::from_str(text).map_err(|_| "was not written by gort compare --json")?;
     match &earlier {
         Earlier::Comparison(results)
             if results.rows.iter().any(|row| row.cells.len() != results.allocators.len()) =>
         {
-            Err(bad_input(format!("--from: {name} does not have every allocator in every row")))
+            Err("does not have every allocator in every row")
         }
         _ => Ok(earlier),
     }
+}
+
+/// Reads bytes as results of an earlier run, and shows them in every form.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some(earlier) = str::from_utf8(bytes).ok().and_then(|text| parse(text).ok()) else { return };
+    for form in [Form::Terminal, Form::Markdown] {
+        let text = match &earlier {
+            Earlier::Comparison(results) => {
+                report::write(results, true, form) + &report::write(results, false, form)
+            }
+            Earlier::OverTime(seen) => report::over_time(seen, form),
+        };
+        assert!(!text.is_empty());
+    }
+    // A chart of odd figures may be refused, and must not end the command otherwise.
+    let _ = match &earlier {
+        Earlier::Comparison(results) => chart::dots(results),
+        Earlier::OverTime(seen) => chart::lines(seen),
+    };
 }
 
 fn can_be_written(file: &Path) -> Result<(), Failure> {

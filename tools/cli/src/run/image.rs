@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use object::elf::{EM_X86_64, FileHeader64};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, FileKind, Object, ObjectSymbol, ReadCache};
+use object::{Endianness, FileKind, Object, ObjectSymbol, ReadCache, ReadRef};
 
 use super::{find, kernel, not_run, shown};
 use crate::failure::{Failure, bad_input};
@@ -112,7 +112,7 @@ pub(super) struct Elf {
 
 impl Elf {
     /// Reads the headers; the error says what the file is instead of a program or library of this machine's.
-    pub(super) fn read(file: &ReadCache<File>) -> Result<Self, &'static str> {
+    pub(super) fn read<'data>(file: impl ReadRef<'data>) -> Result<Self, &'static str> {
         const BROKEN: &str = "it is a broken ELF file";
         match FileKind::parse(file) {
             Ok(FileKind::Elf64) => {}
@@ -140,7 +140,8 @@ impl Elf {
 fn check_elf(program: &Path, file: File) -> Result<(), Failure> {
     let refuse = |why: &str| Err(bad_input(format!("cannot run {} on gort: {why}", shown(program))));
     let meta = file.metadata().ok();
-    let elf = match Elf::read(&ReadCache::new(file)) {
+    let file = ReadCache::new(file);
+    let elf = match Elf::read(&file) {
         Ok(elf) => elf,
         Err(why) => return refuse(why),
     };
@@ -173,6 +174,20 @@ fn raises_privileges(program: &Path, meta: &Metadata) -> Option<&'static str> {
         Some("with capabilities of its file")
     } else {
         None
+    }
+}
+
+/// Reads bytes as the beginning of a script and as a program.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    if let Some(script) = Script::parse(bytes) {
+        let interpreter = script.interpreter.as_os_str().as_bytes();
+        assert!(!interpreter.is_empty() && !interpreter.iter().any(|b| b" \t\n".contains(b)));
+        assert!(script.through_env().is_none_or(|name| !name.is_empty()));
+    }
+    if let Ok(elf) = Elf::read(bytes) {
+        assert!(bytes.starts_with(b"\x7fELF"));
+        assert!(elf.loader.is_none_or(|path| path.as_os_str().len() < bytes.len()));
     }
 }
 

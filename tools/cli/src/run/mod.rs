@@ -162,6 +162,18 @@ fn shown(name: impl AsRef<OsStr>) -> String {
     format!("'{}'", name.as_ref().to_string_lossy().escape_debug())
 }
 
+/// Reads bytes as each thing that the command reads of a file or of its arguments.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    image::fuzz(bytes);
+}
+
+/// Whether `--memlimit` takes this.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_memlimit(s: &str) -> bool {
+    memlimit(s).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::memlimit;

@@ -126,3 +126,50 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
         ))
     })
 }
+
+/// Reads bytes as a file, and makes its table: one that keeps to the limits, wastes no more than Go's, and comes out the same from the
+/// rows as they are written out again.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    use super::waste::cost;
+
+    let (Some((&classes, bytes)), mut rows) = (bytes.split_first(), vec![]) else { return };
+    if let Err((line, why)) = histogram::parse(bytes, &mut rows) {
+        assert!(
+            line >= 1 && line <= bytes.split(|&b| b == b'\n').count() && !why.contains('\n'),
+            "{line}: {why}"
+        );
+        return;
+    }
+    let written: String = rows
+        .iter()
+        .map(|row| format!("{} {} {} {}\n", row.size, row.allocations, row.live, row.align))
+        .collect();
+    let mut again = vec![];
+    assert_eq!(histogram::parse(written.as_bytes(), &mut again), Ok(()));
+    assert_eq!(rows, again);
+    let go = Table::generate(&Params::GO).expect("Go's parameters make a table");
+    // A fit takes a tenth of a second.
+    for count in [Count::Live, Count::Allocated] {
+        let demands = demands(&rows, count);
+        if demands.is_empty() || classes & 7 != count as u8 {
+            continue;
+        }
+        let limits = Limits {
+            classes: usize::from(classes % 80).max(1),
+            worst: LEAST_WORST + u32::from(classes) % 85,
+        };
+        match fit_or(go.clone(), &PARAMS, &demands, limits) {
+            Ok(table) => {
+                assert!(table.len() - 1 <= limits.classes);
+                assert!(cost(&table, &demands) <= cost(&go, &demands) || limits.classes < GO_CLASSES);
+                let mut source = String::new();
+                table.write_rust(&mut source).expect("a string takes everything");
+                let picture = shown::Picture::new("fuzz".to_owned(), &go, &table, &demands, count);
+                assert!(!picture.text().is_empty());
+                assert!(svg::draw(&picture).expect("a string takes everything").ends_with("</svg>\n"));
+            }
+            Err(why) => assert!(!matches!(why, NoFit::Needs(Some(n)) if n <= limits.classes)),
+        }
+    }
+}

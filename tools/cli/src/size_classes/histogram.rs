@@ -44,7 +44,7 @@ fn cause(error: &io::Error) -> String {
 }
 
 /// Adds the rows of a file; the error is a line's number and what is wrong with it.
-fn parse(bytes: &[u8], rows: &mut Vec<Row>) -> Result<(), (usize, String)> {
+pub(super) fn parse(bytes: &[u8], rows: &mut Vec<Row>) -> Result<(), (usize, String)> {
     for (i, line) in bytes.split(|&b| b == b'\n').enumerate() {
         let row = str::from_utf8(line).map_err(|_| "not text".to_owned()).and_then(row);
         rows.extend(row.map_err(|why| (i + 1, why))?);

@@ -126,6 +126,12 @@ fn as_options(message: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Reads bytes as a file for `--from`, and makes its table.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    from::fuzz(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::as_options;

@@ -1,0 +1,197 @@
+//! Real limits of the kernel: mappings used up, locked memory limited, the soft memory limit and the end of the address space reached by
+//! several threads at once.
+//!
+//! The test binary itself allocates from the system, so that the heap starts when a case wants it to.
+#![expect(unsafe_code, reason = "maps, locks and sets limits through libc")]
+
+mod common;
+
+use std::ptr;
+use std::thread;
+
+use common::{Case, Object, Random, layout};
+
+const MIB: usize = 1 << 20;
+const PAGE: usize = 4096;
+
+/// Takes all mappings that the kernel grants this process, and gives them back when dropped.
+struct AllMappings {
+    at: *mut libc::c_void,
+    bytes: usize,
+}
+
+impl AllMappings {
+    fn take() -> Self {
+        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("the kernel tells");
+        let limit: usize = text.trim().parse().expect("a number");
+        let bytes = 2 * (limit + 1) * PAGE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        let at = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        // Each second page with other rights makes mappings of its neighbours.
+        let refused = (0..limit).any(|i| {
+            let page = at.wrapping_byte_add((2 * i + 1) * PAGE);
+            // SAFETY: a page of the mapping above.
+            unsafe { libc::mprotect(page, PAGE, libc::PROT_READ) != 0 }
+        });
+        assert!(refused, "{limit} mappings were granted");
+        Self { at, bytes }
+    }
+}
+
+impl Drop for AllMappings {
+    fn drop(&mut self) {
+        // SAFETY: all of the mapping, to which nothing refers.
+        assert_eq!(unsafe { libc::munmap(self.at, self.bytes) }, 0);
+    }
+}
+
+/// Objects of all kinds, as many as the heap has; fails when what it gives out is wrong.
+fn use_heap(random: &mut Random, count: usize, objects: &mut Vec<Object>) -> usize {
+    let mut nulls = 0;
+    for tag in 0..count {
+        match random.below(8) {
+            0..=3 => {
+                let bits = if random.one_in(10) { 21 } else { 13 };
+                let size = random.magnitude(bits);
+                match Object::try_new(layout(size, 8), tag as u64) {
+                    Some(object) if objects.len() < objects.capacity() => objects.push(object),
+                    Some(_) => {}
+                    None => nulls += 1,
+                }
+            }
+            4 if !objects.is_empty() => {
+                let object = objects.swap_remove(random.below(objects.len()));
+                let size = random.magnitude(21);
+                let (Ok(object) | Err(object)) = object.try_resize(size);
+                objects.push(object);
+            }
+            _ if !objects.is_empty() => drop(objects.swap_remove(random.below(objects.len()))),
+            _ => {}
+        }
+    }
+    nulls
+}
+
+#[test]
+fn no_mapping_is_left() {
+    let case = Case::new("no_mapping_is_left", "it").env("GODEBUG", "hugemin=1100KiB");
+    case.succeeds(|| {
+        let mut random = Random::new(41);
+        let mut objects = Vec::with_capacity(5_000);
+        use_heap(&mut random, 2_000, &mut objects);
+        // Neighbours in the address space, some of them: a hole between them would be one more mapping.
+        let mut huge: Vec<_> = (0..40).map(|i| Object::new(layout(2 * MIB, 8), i)).collect();
+        let all = AllMappings::take();
+        let (mut kept, mut freed) = (vec![], 0);
+        for (i, object) in huge.drain(..).enumerate() {
+            if i % 2 == 0 {
+                freed += 1;
+                drop(object);
+            } else {
+                kept.push(object);
+            }
+        }
+        assert_eq!(freed, 20);
+        use_heap(&mut random, 5_000, &mut objects);
+        gort::free_os_memory();
+        objects.iter().chain(&kept).for_each(Object::check);
+        drop(all);
+        // Mappings are there again: so is all memory.
+        let more: Vec<_> = (0..40).map(|i| Object::new(layout(2 * MIB, 8), i)).collect();
+        assert_eq!(use_heap(&mut random, 5_000, &mut objects), 0);
+        drop((more, kept));
+        objects.clear();
+        gort::free_os_memory();
+        let statm = std::fs::read_to_string("/proc/self/statm").expect("the kernel tells");
+        let pages: usize = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+        assert!(pages * PAGE < 40 * MIB, "{} bytes are still resident", pages * PAGE);
+    });
+}
+
+/// Locks all memory that is to come, of which the kernel lets a process have so much, and root as much as it likes. Returns the limit;
+/// `None` where this cannot be had.
+fn lock_what_comes() -> Option<usize> {
+    const WANTED: libc::rlim_t = 64 << 20;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is valid for a write.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) }, 0);
+    let bytes = limit.rlim_max.min(WANTED);
+    limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the limit is valid for a read.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }, 0);
+    // SAFETY: no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    // SAFETY: no preconditions. 65534 is nobody.
+    if is_root && unsafe { libc::setresuid(65_534, 65_534, 65_534) } != 0 {
+        return None;
+    }
+    // SAFETY: no preconditions.
+    (unsafe { libc::mlockall(libc::MCL_FUTURE) } == 0).then_some(bytes as usize)
+}
+
+#[test]
+fn locked_memory_is_limited() {
+    for stands in [false, true] {
+        let when = if stands { "with a heap that stands" } else { "before the heap starts" };
+        Case::new("locked_memory_is_limited", when).succeeds(|| {
+            let mut objects = Vec::with_capacity(100_000);
+            let mut random = Random::new(42);
+            if stands {
+                drop(Object::new(layout(100, 8), 1));
+            }
+            let Some(limit) = lock_what_comes() else {
+                return println!("skipped: memory cannot be locked here");
+            };
+            // Nothing that is refused breaks anything, and what was there once is there again. A heap that stands has its addresses.
+            let mut most = 0;
+            for round in 0..4 {
+                use_heap(&mut random, 3_000, &mut objects);
+                gort::free_os_memory();
+                objects.clear();
+                objects.extend((0..20_000).map_while(|i| Object::try_new(layout(1_000, 8), i)));
+                let count = objects.len();
+                assert!(count >= most - most / 10, "round {round}: {count} objects, {most} before");
+                assert!(!stands || count == 20_000, "{count} objects of a heap that may lock {limit} bytes");
+                most = most.max(count);
+                objects.clear();
+            }
+        });
+    }
+}
+
+#[test]
+fn threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space() {
+    let case = Case::new("threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space", "it");
+    case.env("GOMEMLIMIT", "24MiB").address_space(400 * MIB as u64).succeeds(|| {
+        for round in 0..2 {
+            let nulls: usize = thread::scope(|s| {
+                let fill = |i: u64| {
+                    let mut random = Random::new(50 + i);
+                    let mut objects = Vec::with_capacity(300_000);
+                    let mut nulls = 0;
+                    // Small objects only: each null is a refill that got nothing.
+                    for tag in 0..400_000 {
+                        match Object::try_new(layout(200 + random.below(2_000), 8), tag) {
+                            Some(object) => objects.push(object),
+                            None => {
+                                nulls += 1;
+                                objects.truncate(objects.len() / 2);
+                                if nulls == 4 {
+                                    break;
+                                }
+                            }
+                        }
+                    }
+                    nulls
+                };
+                let threads: Vec<_> = (0..3).map(|i| s.spawn(move || fill(i))).collect();
+                threads.into_iter().map(|t| t.join().expect("nothing was wrong")).sum()
+            });
+            assert!(nulls > 0, "round {round}: memory did not run out, the test has no subject");
+            let objects: Vec<_> = (0..30_000).map_while(|i| Object::try_new(layout(2_000, 8), i)).collect();
+            assert_eq!(objects.len(), 30_000, "round {round}: all was freed, and 60 MB are not there");
+        }
+    });
+}

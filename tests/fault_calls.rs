@@ -1,0 +1,329 @@
+//! Every call to the operating system, refused in turn with each errno that it may give, under a program of several threads: what is
+//! alive stays intact, the counts stay true, and once the fault is over all memory is there again and goes back.
+//!
+//! The test binary itself allocates from the system, so that only the heap's calls are refused and counted.
+
+mod common;
+
+use std::fs;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use common::{Case, Ledger, Object, PAGE, check_heap, fork, keeps_errno, layout, wait_for};
+use gort::Call;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+/// What is huge from `GODEBUG` on: little above the size at which pages are moved.
+const HUGE: usize = 1100 * KIB;
+const THREADS: usize = 3;
+/// A child that takes longer hangs.
+const SECONDS: u32 = 30;
+/// The forked child's answer when its program ended before the refusal's turn came.
+const OVER: i32 = 42;
+
+/// What a kind of call may be refused with, as its manual page lists it and as filters for system calls answer; the usual one first. And
+/// how many refusals in a row are tried.
+fn refusals(kind: Call) -> (&'static [i32], u64) {
+    use libc::{EACCES, EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, ENOMEM, ENOSYS, EPERM};
+    match kind {
+        Call::Map => (&[ENOMEM, EAGAIN, EINVAL, EPERM], u64::MAX),
+        Call::Unmap => (&[ENOMEM, EINVAL, EPERM], u64::MAX),
+        Call::Remap => (&[ENOMEM, EAGAIN, EFAULT, EINVAL, EPERM], u64::MAX),
+        Call::Protect => (&[ENOMEM, EACCES, EINVAL, EPERM], u64::MAX),
+        Call::Advise => (&[EINVAL, EAGAIN, ENOMEM, EPERM, EIO, EBADF], u64::MAX),
+        Call::Name => (&[EINVAL, ENOMEM, EBADF], u64::MAX),
+        // For ever would be a kernel that lets threads sleep and never wakes them.
+        Call::Futex => (&[EAGAIN, EINTR, EINVAL, EFAULT, ENOSYS], 20),
+        Call::Barrier => (&[EPERM, EINVAL, ENOSYS], u64::MAX),
+    }
+}
+
+/// One thread of the program. It passes objects on to the next one, and frees what it gets.
+struct Part {
+    number: usize,
+    ledger: Ledger,
+    objects: Vec<Object>,
+    nulls: usize,
+    start: Arc<Barrier>,
+    to_next: Sender<Vec<Object>>,
+    from_last: Receiver<Vec<Object>>,
+}
+
+impl Part {
+    fn run(&mut self) {
+        let sizes = [8, 16, 24, 100, 1_000, 5_000, 20_000, 32_768, 40_000, 300_000];
+        for round in 0..2 {
+            for i in 0..40 {
+                self.alloc(sizes[i % sizes.len()], 8);
+            }
+            self.alloc(100, MIB);
+            self.alloc(HUGE + 5 * PAGE, 2 * MIB);
+            self.zeroed(10 * PAGE);
+            self.zeroed(HUGE);
+            // Two of a mebibyte, the first resized with the second in its way: its pages move, and then it is huge.
+            let first = self.objects.len();
+            self.alloc(MIB, 8);
+            self.alloc(MIB, 8);
+            for size in [MIB + PAGE, 2 * HUGE, HUGE, 10_000, 50_000] {
+                self.resize(first, size);
+            }
+            let others = self.objects.split_off(self.objects.len() / 2);
+            self.to_next.send(others).expect("the next thread receives");
+            let theirs = self.from_last.recv().expect("the last thread sends");
+            theirs.into_iter().for_each(|object| self.free(object));
+            if round == 0 {
+                // Large ones that the thread keeps, until the first thread takes them from all others.
+                (0..8).for_each(|_| self.pass(64 * KIB));
+                self.start.wait();
+                if self.number == 0 {
+                    gort::free_os_memory();
+                }
+                self.start.wait();
+            }
+            match round {
+                0 => {
+                    gort::free_os_memory();
+                }
+                1 if self.number == 0 => {
+                    gort::set_memory_limit(2 * MIB as u64);
+                }
+                _ => {
+                    gort::set_memory_limit(u64::MAX);
+                }
+            }
+            self.objects.iter().for_each(Object::check);
+        }
+    }
+
+    /// Allocates and frees.
+    fn pass(&mut self, size: usize) {
+        self.alloc(size, 8);
+        if let Some(object) = self.objects.pop() {
+            self.free(object);
+        }
+    }
+
+    fn keep(&mut self, object: Option<Object>) {
+        match object {
+            Some(object) => {
+                self.ledger.allocated(object.layout());
+                self.objects.push(object);
+            }
+            None => self.nulls += 1,
+        }
+    }
+
+    fn alloc(&mut self, size: usize, align: usize) {
+        let object = keeps_errno("alloc", || Object::try_new(layout(size, align), size as u64));
+        self.keep(object);
+    }
+
+    fn zeroed(&mut self, size: usize) {
+        let object = keeps_errno("alloc_zeroed", || Object::try_zeroed(layout(size, 8), size as u64));
+        self.keep(object);
+    }
+
+    fn resize(&mut self, at: usize, size: usize) {
+        if at >= self.objects.len() {
+            return;
+        }
+        let object = self.objects.swap_remove(at);
+        let old = object.layout();
+        match keeps_errno("realloc", || object.try_resize(size)) {
+            Ok(object) => {
+                self.ledger.resized(old, object.layout());
+                self.objects.insert(at, object);
+            }
+            Err(object) => {
+                self.nulls += 1;
+                self.objects.insert(at, object);
+            }
+        }
+    }
+
+    fn free(&mut self, object: Object) {
+        self.ledger.freed(object.layout());
+        keeps_errno("dealloc", || drop(object));
+    }
+}
+
+/// Runs the program; returns the counts, what is alive at its end, and how often the heap answered null.
+fn program() -> (Ledger, Vec<Object>, usize) {
+    let start = Arc::new(Barrier::new(THREADS));
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| channel()).unzip();
+    let threads: Vec<_> = receivers
+        .into_iter()
+        .enumerate()
+        .map(|(number, from_last)| {
+            let to_next = senders[(number + 1) % THREADS].clone();
+            let start = start.clone();
+            thread::spawn(move || {
+                let mut part = Part {
+                    number,
+                    ledger: Ledger::new(),
+                    objects: Vec::new(),
+                    nulls: 0,
+                    start,
+                    to_next,
+                    from_last,
+                };
+                part.start.wait();
+                part.run();
+                (part.ledger, part.objects, part.nulls)
+            })
+        })
+        .collect();
+    drop(senders);
+    let (mut ledger, mut objects, mut nulls) = (Ledger::new(), Vec::new(), 0);
+    for thread in threads {
+        let part = thread.join().expect("nothing was wrong");
+        ledger = ledger + part.0;
+        objects.extend(part.1);
+        nulls += part.2;
+    }
+    (ledger, objects, nulls)
+}
+
+/// Bytes of address space that the process has mapped.
+fn mapped() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").expect("the kernel tells");
+    statm
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse().ok())
+        .map(|pages: usize| pages * 4096)
+        .expect("a number")
+}
+
+fn free_all(objects: Vec<Object>, ledger: &mut Ledger) {
+    for object in objects {
+        object.check();
+        ledger.freed(object.layout());
+    }
+}
+
+/// Runs the program while `count` calls are refused after `n` others of their kind, then without refusals; `sum` is what was counted
+/// before and is then. `true` when the refusal's turn came.
+fn survives(kind: Call, errno: i32, n: u64, count: u64, sum: &mut Ledger) -> bool {
+    let what = format!("{kind:?}, errno {errno}, {count} from call {n} on");
+    let before = gort::calls(kind);
+    gort::refuse_calls(kind, errno, n, count);
+    let (ledger, objects, nulls) = program();
+    gort::refuse_calls(kind, errno, 0, 0);
+    let came = gort::calls(kind) > before + n;
+    assert!(came || nulls == 0, "{what}: {nulls} nulls without a refusal");
+    let harmless = matches!(kind, Call::Unmap | Call::Advise | Call::Name | Call::Futex | Call::Barrier);
+    assert!(nulls == 0 || !harmless, "{what}: {nulls} nulls, and no memory was refused");
+    objects.iter().for_each(Object::check);
+    *sum = *sum + ledger;
+    assert_eq!(Ledger::of(&gort::stats()), *sum, "{what}");
+    check_heap();
+    // The fault is over.
+    let (ledger, more, nulls) = program();
+    assert_eq!(nulls, 0, "{what}: the heap refuses memory after the fault is over");
+    *sum = *sum + ledger;
+    free_all(objects, sum);
+    free_all(more, sum);
+    assert_eq!(Ledger::of(&gort::stats()), *sum, "{what}, afterwards");
+    gort::free_os_memory();
+    let stats = gort::stats();
+    assert_eq!((stats.heap_alloc, stats.heap_inuse, stats.huge_inuse), (0, 0, 0), "{what}: not given back");
+    assert_eq!(stats.heap_released, stats.heap_idle, "{what}: not with the kernel");
+    check_heap();
+    came
+}
+
+/// How many refusals of one kind come in a fresh heap: each in a child of its own, with the errnos in turn.
+fn fresh(kind: Call, errnos: &[i32], count: u64) -> u64 {
+    for n in 0.. {
+        // The parent's heap is never started, so each child starts one of its own.
+        let errno = errnos[n as usize % errnos.len()];
+        let body = || if survives(kind, errno, n, count, &mut Ledger::new()) { 0 } else { OVER };
+        match wait_for(fork(SECONDS, body)) {
+            0 => {}
+            OVER => return n,
+            status => panic!("{kind:?} {errno}, call {n}: the child ended with {status}"),
+        }
+    }
+    0
+}
+
+/// Refuses each call of a kind, alone and with those that follow, and fails when fewer calls came than the program must make. Each call
+/// gets one errno, and each errno its share of the calls; with `GORT_FAULTS=all` each call gets each errno, which takes minutes.
+fn each_call(test: &str, kind: Call, least: u64) {
+    let (errnos, row) = refusals(kind);
+    let all = std::env::var("GORT_FAULTS").is_ok_and(|v| v == "all");
+    let case = Case::new(test, &format!("{kind:?}"));
+    case.env("GODEBUG", "hugemin=1100KiB").succeeds(|| {
+        common::deadline(if all { 1_800 } else { 300 });
+        let turns = if all { errnos.len() } else { 1 };
+        for turn in 0..turns {
+            let mut errnos = errnos.to_vec();
+            errnos.rotate_left(turn);
+            let came = fresh(kind, &errnos, 1);
+            assert!(came >= least, "only {came} calls were refused");
+            println!("{kind:?}: {came} calls, refused alone, errnos {errnos:?}");
+        }
+        let came = fresh(kind, errnos, row);
+        assert!(came > 0, "no call was refused");
+        println!("{kind:?}: {came} calls, refused in a row");
+    });
+}
+
+#[test]
+fn each_map() {
+    each_call("each_map", Call::Map, 15);
+}
+
+#[test]
+fn each_unmap() {
+    each_call("each_unmap", Call::Unmap, 10);
+}
+
+#[test]
+fn each_remap() {
+    each_call("each_remap", Call::Remap, 10);
+}
+
+#[test]
+fn each_protect() {
+    each_call("each_protect", Call::Protect, 10);
+}
+
+#[test]
+fn each_advise() {
+    each_call("each_advise", Call::Advise, 10);
+}
+
+#[test]
+fn each_name() {
+    each_call("each_name", Call::Name, 5);
+}
+
+#[test]
+fn each_futex() {
+    each_call("each_futex", Call::Futex, 1);
+}
+
+#[test]
+fn each_barrier() {
+    each_call("each_barrier", Call::Barrier, 1);
+}
+
+#[test]
+fn what_could_not_be_unmapped_goes_when_it_can() {
+    let case = Case::new("what_could_not_be_unmapped_goes_when_it_can", "it");
+    case.env("GODEBUG", "hugemin=1100KiB").succeeds(|| {
+        drop(Object::new(layout(HUGE, 8), 1));
+        let before = mapped();
+        gort::refuse_calls(Call::Unmap, libc::ENOMEM, 0, u64::MAX);
+        (0..200).for_each(|i| drop(Object::new(layout(HUGE, 2 * MIB), i)));
+        assert!(mapped() > before + 200 * MIB, "nothing was refused: the test has no subject");
+        assert_eq!(gort::stats().huge_inuse, 0);
+        gort::refuse_calls(Call::Unmap, 0, 0, 0);
+        drop(Object::new(layout(HUGE, 8), 1));
+        assert!(mapped() < before + 4 * MIB, "{} bytes are still mapped", mapped() - before);
+    });
+}

@@ -1,0 +1,182 @@
+//! The project's own security: where unsafe code is and why, and that nothing is downloaded while it is built.
+//!
+//! `cargo test --test project` compares the tables in `SECURITY.md`; with `GORT_UPDATE=1` it writes them.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files under `folder` with this name's end, sorted.
+fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).expect("the folder is readable") {
+        let path = entry.expect("the entry is readable").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                found.extend(files(&path, end));
+            }
+        } else if name.ends_with(end) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Code without comments.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The reasons that a source gives where it expects unsafe code.
+fn reasons(text: &str) -> Vec<&str> {
+    let mut reasons = vec![];
+    for part in text.split("unsafe_code").skip(1) {
+        let reason = part.trim_start_matches([',', ' ', '\n']).strip_prefix("reason = \"");
+        reasons.extend(reason.and_then(|rest| rest.split('"').next()).filter(|r| !reasons.contains(r)));
+    }
+    reasons
+}
+
+/// Of a file without reasons of its own, those of the module that it is in.
+fn reasons_above(file: &Path) -> Option<String> {
+    let folder = file.parent()?;
+    [folder.join("mod.rs"), folder.join("lib.rs"), folder.with_extension("rs")]
+        .iter()
+        .filter_map(|above| fs::read_to_string(above).ok())
+        .map(|text| reasons(&text).join("; "))
+        .find(|reasons| !reasons.is_empty())
+}
+
+/// A row for each file of what users build.
+fn inventory() -> String {
+    let mut table = String::from("| file | blocks | functions | impls | reason |\n|---|---|---|---|---|\n");
+    let mut sums = [0; 3];
+    for folder in ["src", "size_classes/src", "tools/preload", "tools/cli/src"] {
+        for file in files(&root().join(folder), ".rs") {
+            let text = fs::read_to_string(&file).expect("the source is readable");
+            let code = code(&text);
+            let counts = ["unsafe {", "unsafe fn", "unsafe impl"].map(|what| code.matches(what).count());
+            if counts == [0; 3] {
+                continue;
+            }
+            let own = reasons(&text).join("; ");
+            let reason = if own.is_empty() { reasons_above(&file) } else { Some(own) };
+            let name = file.strip_prefix(root()).expect("under the root").display().to_string();
+            // The text of a macro is checked where it is used.
+            let in_macro = || {
+                code.contains("macro_rules!").then(|| "in a macro; who uses it gives the reason".to_owned())
+            };
+            let reason =
+                reason.or_else(in_macro).unwrap_or_else(|| panic!("{name} has unsafe code and no reason"));
+            let [blocks, functions, impls] = counts;
+            writeln!(table, "| `{name}` | {blocks} | {functions} | {impls} | {reason} |").expect("a string");
+            (0..3).for_each(|i| sums[i] += counts[i]);
+        }
+    }
+    let [blocks, functions, impls] = sums;
+    writeln!(table, "| all | {blocks} | {functions} | {impls} | |").expect("a string");
+    table
+}
+
+/// All packages that are built here, from Cargo.lock.
+fn packages() -> Vec<Value> {
+    let out = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: Value = serde_json::from_slice(&out.stdout).expect("cargo writes JSON");
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("there are packages");
+    let built = |p: &Value| nodes.iter().any(|node| node["id"] == p["id"]);
+    metadata["packages"]
+        .as_array()
+        .expect("there are packages")
+        .iter()
+        .filter(|p| built(p))
+        .cloned()
+        .collect()
+}
+
+fn build_script(package: &Value) -> Option<&str> {
+    let targets = package["targets"].as_array()?;
+    let is_script = |t: &&Value| t["kind"].as_array().is_some_and(|k| k.contains(&"custom-build".into()));
+    targets.iter().find(is_script)?["src_path"].as_str()
+}
+
+/// What a script would need to load something from elsewhere.
+const NETWORK: [&str; 9] =
+    ["std::net", "TcpStream", "UdpSocket", "ureq", "reqwest", "curl", "wget", "git2", "\"git\""];
+
+fn network_in(source: &str) -> Option<&'static str> {
+    let code = code(source);
+    NETWORK.into_iter().find(|word| code.contains(word))
+}
+
+/// A row for each package with a build script, our own and others'.
+fn scripts() -> String {
+    let mut rows = vec![];
+    for package in packages() {
+        let Some(script) = build_script(&package) else { continue };
+        let text = |what: &str| package[what].as_str().unwrap_or_default().to_owned();
+        let source = fs::read_to_string(script).expect("the script is readable");
+        let name = text("name");
+        assert_eq!(network_in(&source), None, "the build script of {name} ({script})");
+        // Benchmarks build other allocators; their scripts are not users'.
+        let whose = if package["source"].is_null() { "ours" } else { "crates.io" };
+        rows.push(format!("| `{name}` | {} | {whose} |\n", text("version")));
+    }
+    rows.sort();
+    format!("| package | version | from |\n|---|---|---|\n{}", rows.concat())
+}
+
+/// Compares what stands in `SECURITY.md` between two marks, or writes it.
+fn committed(mark: &str, table: &str) {
+    let file = root().join("SECURITY.md");
+    let text = fs::read_to_string(&file).expect("SECURITY.md is readable");
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
+    let (before, rest) = text.split_once(&begin).expect("the first mark");
+    let (there, after) = rest.split_once(&end).expect("the second mark");
+    if env::var_os("GORT_UPDATE").is_some() {
+        return fs::write(file, format!("{before}{begin}{table}{end}{after}")).expect("it can be written");
+    }
+    assert!(
+        there == table,
+        "{mark} is not current: GORT_UPDATE=1 cargo test --test project -- --test-threads=1\n{table}"
+    );
+}
+
+#[test]
+fn the_inventory_of_unsafe_code_is_current() {
+    committed("unsafe code", &inventory());
+}
+
+#[test]
+fn the_list_of_build_scripts_is_current_and_none_downloads() {
+    committed("build scripts", &scripts());
+}
+
+#[test]
+fn our_own_build_scripts_start_nothing() {
+    let own = files(root(), "build.rs");
+    let own: Vec<_> =
+        own.iter().filter(|f| f.parent().is_some_and(|d| d.join("Cargo.toml").exists())).collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    for script in own {
+        let source = fs::read_to_string(script).expect("the script is readable");
+        assert_eq!(network_in(&source), None, "{}", script.display());
+        assert!(!code(&source).contains("Command"), "{} starts a program", script.display());
+    }
+    assert_eq!(network_in("let _ = std::net::TcpStream::connect(x); // no"), Some("std::net"));
+    assert_eq!(network_in("// std::net"), None);
+}
