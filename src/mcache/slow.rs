@@ -242,6 +242,8 @@ impl MCache {
 
     /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.
     pub(crate) fn flush_own(&self, heap: &Heap) {
+        #[cfg(feature = "hardened")]
+        self.flush_quarantine(heap);
         for class in Class::all() {
             let bin = self.bin(class);
             self.flush(bin, class, heap, bin.held());

@@ -99,6 +99,9 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
     });
 }
 
+/// Inaccessible bytes on each side of an object with a mapping of its own: a kernel page of any supported size, or none.
+const OBJECT_GUARD: usize = if cfg!(feature = "hardened") { 64 << 10 } else { 0 };
+
 impl Linux {
     /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
     ///
@@ -112,20 +115,44 @@ impl Linux {
         });
     }
 
-    /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own.
+    /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own. In the hardened build
+    /// with inaccessible pages on both sides.
     pub(crate) fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        if OBJECT_GUARD > 0 {
+            return self.map_guarded(bytes, align);
+        }
         let slack = align.saturating_sub(self.page_size());
         let raw = map(bytes.checked_add(slack)?, ProtFlags::READ | ProtFlags::WRITE)?;
         let base = trim(raw, bytes + slack, bytes, align);
         Some(base)
     }
 
-    /// Unmaps an object's mapping, or the tail of it. `false` when the kernel refuses (too many mappings): it stays mapped.
+    fn map_guarded(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let slack = align.max(OBJECT_GUARD) - self.page_size();
+        let total = bytes.checked_add(2 * OBJECT_GUARD)?.checked_add(slack)?;
+        let raw = map(total, ProtFlags::empty())?;
+        let guard = raw.as_ptr().wrapping_add(OBJECT_GUARD);
+        let head = guard.align_offset(align);
+        let base = NonNull::new(guard.wrapping_add(head))?;
+        unmap(raw, head);
+        let rest = base.as_ptr().wrapping_add(bytes + OBJECT_GUARD);
+        unmap(NonNull::new(rest)?, total - head - bytes - 2 * OBJECT_GUARD);
+        // SAFETY: the range lies inside the mapping made above.
+        if !unsafe { self.commit(base, bytes) } {
+            // SAFETY: nobody knows of it.
+            let _ = unsafe { self.unmap_object(base, bytes) };
+            return None;
+        }
+        Some(base)
+    }
+
+    /// Unmaps an object's mapping. `false` when the kernel refuses (too many mappings): it stays mapped.
     ///
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
     pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        !faults::refuse() && unmap(addr, bytes)
+        let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(OBJECT_GUARD)) else { return false };
+        !faults::refuse() && unmap(addr, bytes + 2 * OBJECT_GUARD)
     }
 
     /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.
