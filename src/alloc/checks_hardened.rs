@@ -172,6 +172,12 @@ pub(super) fn resized(p: *mut u8, class: Class, old: Option<usize>, new: usize) 
     p
 }
 
+/// An object that the program wants resized and that may be copied: nothing is read of one that is not what the program says.
+pub(super) fn about_to_move(p: *mut u8, class: Class, size: usize) {
+    let (_, _, asked) = live("realloc", p, class);
+    check("realloc", p, class, asked, Some(size));
+}
+
 /// Bytes that the program may use of an object: those that it asked for. `door` is the function that it called.
 pub(super) fn usable(door: &'static str, p: *const u8, class: Class) -> Bytes {
     let (_, _, asked) = live(door, p, class);

@@ -24,6 +24,10 @@ pub(super) fn resized(p: *mut u8, _class: Class, _old: Option<usize>, _new: usiz
     p
 }
 
+/// An object that the program wants resized and that may be copied.
+#[inline(always)]
+pub(super) fn about_to_move(_p: *mut u8, _class: Class, _size: usize) {}
+
 /// Bytes that the program may use of an object; `door` is the function that it called.
 #[inline(always)]
 pub(super) fn usable(_door: &'static str, _p: *const u8, class: Class) -> Bytes {

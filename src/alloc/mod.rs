@@ -99,6 +99,9 @@ unsafe impl GlobalAlloc for GoAlloc {
 /// 1. `p` is a live object that was allocated with `layout`.
 #[inline(never)]
 unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+    if let Some(class) = class_of(layout) {
+        checks::about_to_move(p, class, layout.size());
+    }
     match (class_of(layout), class_of(new_layout)) {
         (Some(old), Some(new)) if old == new => {
             return checks::resized(p, old, Some(layout.size()), new_layout.size());
