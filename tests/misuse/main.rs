@@ -3,6 +3,10 @@
 //!
 //! The test binary itself allocates from the system, so that nothing but the misuse reaches gort.
 #![expect(unsafe_code, reason = "breaks the contract of the doors on purpose")]
+#![cfg_attr(
+    feature = "hardened",
+    allow(dead_code, unused_imports, reason = "part of the tests is not for that build")
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -157,6 +157,19 @@ static void double_free_then_allocate(void)
     free(p);
     two_owners(2);
 }
+static void double_free_then_more_frees(void)
+{
+    static char *held[1000];
+    for (int i = 0; i < 1000; i++)
+        held[i] = get(ROOM);
+    char *p = tell(get(ROOM));
+    free(p);
+    free(p);
+    survived();
+    for (int i = 0; i < 800; i++)
+        free(held[i]);
+    saw("nothing");
+}
 static void free_others_between(char *p)
 {
     char *q = get(ROOM);
@@ -321,7 +334,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } PROGRAMS[] = {
-    NAMED(double_free), NAMED(double_free_then_allocate), NAMED(double_free_after_others),
+    NAMED(double_free), NAMED(double_free_then_allocate), NAMED(double_free_then_more_frees), NAMED(double_free_after_others),
     NAMED(double_free_after_others_then_allocate), NAMED(double_free_by_two_threads), NAMED(double_free_of_a_large),
     NAMED(double_free_of_a_huge), NAMED(free_inside_a_small), NAMED(free_inside_a_large), NAMED(free_of_a_stack_address),
     NAMED(free_of_a_static), NAMED(free_of_a_foreign_mapping), NAMED(realloc_of_a_freed),

@@ -58,6 +58,12 @@ const ROWS: &[Row] = &[
         hardened: [AtOnce(FREED), AtOnce(FREED)],
     },
     Row {
+        name: "double_free_then_more_frees",
+        title: "the same, then frees until the thread's bin is full",
+        default: [Later(FREE), AtOnce(FREE)],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
         name: "double_free_after_others",
         title: "double free after other frees",
         default: [Later(FREE), Later(FREE)],
