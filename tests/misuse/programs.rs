@@ -123,7 +123,7 @@ fn twice(layout: Layout) {
 
 fn free_others_between() {
     let (p, q) = (tell(get(ROOM)), get(ROOM));
-    [p, q, p].map(|p| free(p, ROOM));
+    [p, q, p].into_iter().for_each(|p| free(p, ROOM));
 }
 
 fn freed(p: *mut u8, layout: Layout) {
