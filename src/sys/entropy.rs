@@ -9,5 +9,5 @@ pub(crate) fn random() -> u64 {
     let flags = libc::GRND_NONBLOCK;
     // SAFETY: the buffer is as long as the call is told.
     let got = errno::preserve(|| unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), flags) });
-    if got == bytes.len() as isize { u64::from_ne_bytes(bytes) } else { precise_ns() as u64 }
+    if got == bytes.len() as isize { u64::from_ne_bytes(bytes) } else { precise_ns() }
 }

@@ -99,8 +99,10 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
     });
 }
 
-/// Inaccessible bytes on each side of an object with a mapping of its own: a kernel page of any supported size, or none.
-const OBJECT_GUARD: usize = if cfg!(feature = "hardened") { 64 << 10 } else { 0 };
+/// Whether objects with a mapping of their own have inaccessible pages on both sides.
+const GUARDED: bool = cfg!(feature = "hardened");
+/// Bytes of these on each side: a kernel page of any supported size.
+const OBJECT_GUARD: usize = 64 << 10;
 
 impl Linux {
     /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
@@ -118,7 +120,7 @@ impl Linux {
     /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own. In the hardened build
     /// with inaccessible pages on both sides.
     pub(crate) fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        if OBJECT_GUARD > 0 {
+        if GUARDED {
             return self.map_guarded(bytes, align);
         }
         let slack = align.saturating_sub(self.page_size());
@@ -151,8 +153,9 @@ impl Linux {
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
     pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(OBJECT_GUARD)) else { return false };
-        !faults::refuse() && unmap(addr, bytes + 2 * OBJECT_GUARD)
+        let guard = if GUARDED { OBJECT_GUARD } else { 0 };
+        let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(guard)) else { return false };
+        !faults::refuse() && unmap(addr, bytes + 2 * guard)
     }
 
     /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.
