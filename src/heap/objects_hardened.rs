@@ -162,3 +162,59 @@ pub(crate) fn secret() -> u64 {
         secret => secret,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::base::Class;
+    use core::ptr::NonNull;
+    use std::{alloc::Layout, vec, vec::Vec};
+
+    /// A span at an address that is never touched.
+    fn span(class: Class) -> Span {
+        let layout = Layout::from_size_align(Span::metadata_bytes(class.objects()).0, 64).unwrap();
+        // SAFETY: the layout has a size. The block is leaked: it stands for metadata, which is never unmapped.
+        let block = NonNull::new(unsafe { std::alloc::alloc(layout) }).unwrap();
+        // SAFETY: a fresh block of the right size.
+        unsafe { Span::init(block, 0x10_0000, class.pages(), Some(class)) }
+    }
+
+    #[test]
+    fn objects_are_taken_in_another_order_each_time() {
+        let class = Class::all().find(|class| class.objects() > 100).unwrap();
+        let order = || {
+            let mut out = vec![ptr::null_mut(); class.objects()];
+            span(class).take(&mut out);
+            out.iter().map(|p| p.addr()).collect::<Vec<_>>()
+        };
+        let (first, second) = (order(), order());
+        let (mut a, mut b) = (first.clone(), second.clone());
+        a.sort_unstable();
+        b.sort_unstable();
+        assert_eq!(a, b, "the same objects");
+        assert_ne!(first, second);
+        assert!(first != a && first.iter().rev().ne(&a), "not in the order of addresses");
+    }
+
+    #[test]
+    fn words_are_told_apart_and_freed_once() {
+        for class in Class::all() {
+            let s = span(class);
+            for i in 0..class.objects() {
+                let p = ptr::without_provenance::<u8>(s.base() + i * class.size().0);
+                let word = s.word_of(p).unwrap();
+                assert_eq!(word.get(), ObjectState::NeverAllocated);
+                word.set(ObjectState::Live(i.min(class.size().0)));
+                assert!(s.word_of(p.wrapping_add(1)).is_none());
+            }
+            for i in 0..class.objects() {
+                let p = ptr::without_provenance::<u8>(s.base() + i * class.size().0);
+                let (word, live) = (s.word_of(p).unwrap(), ObjectState::Live(i.min(class.size().0)));
+                assert_eq!(word.get(), live);
+                assert!(word.free(live) && !word.free(live));
+            }
+            s.check_invariants();
+        }
+    }
+}
