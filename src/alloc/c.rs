@@ -145,7 +145,7 @@ fn small_object_at(p: *const u8) -> Option<Class> {
 ///
 /// # Safety
 /// 1. `p` is null or an object of this heap, and nothing uses it any more.
-#[inline]
+#[inline(always)]
 pub unsafe fn free(p: *mut u8) {
     let Some(class) = small_object_at(p) else { return free_no_small(p) };
     let Some((p, class)) = checks::taken_back(p, class, None) else { return };
