@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "breaks the contract of the doors on purpose")]
 #![cfg_attr(
     feature = "hardened",
-    allow(dead_code, unused_imports, reason = "part of the tests is not for that build")
+    allow(dead_code, unused_imports, unused_macros, reason = "part of the tests is not for that build")
 )]
 
 #[path = "../common/mod.rs"]
