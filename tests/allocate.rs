@@ -280,6 +280,7 @@ fn a_chain_of_reallocs_keeps_contents() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "guard pages are in the way")]
 fn large_objects_grow_and_shrink_in_place() {
     Case::new("large_objects_grow_and_shrink_in_place", "it").succeeds(|| {
         let object = Object::new(layout(MIB, 8), 1);
@@ -300,6 +301,7 @@ fn large_objects_grow_and_shrink_in_place() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "guard pages are in the way")]
 fn a_large_object_grows_in_place_over_the_end_of_an_arena() {
     Case::new("a_large_object_grows_in_place_over_the_end_of_an_arena", "it").succeeds(|| {
         let object = Object::new(layout(40 * MIB, 8), 1);
@@ -327,6 +329,7 @@ fn kernel_moves_pages() -> bool {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "guard pages are in the way")]
 fn a_blocked_object_of_a_mebibyte_moves_its_pages() {
     Case::new("a_blocked_object_of_a_mebibyte_moves_its_pages", "it").succeeds(|| {
         for size in [MIB, MIB + 3 * PAGE, 5 * MIB] {

@@ -269,6 +269,7 @@ fn an_idle_process_with_the_background_thread_shrinks() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "no spans are kept there")]
 fn the_background_thread_returns_what_a_sleeping_thread_keeps() {
     Case::new("the_background_thread_returns_what_a_sleeping_thread_keeps", "it")
         .env("GODEBUG", "scavthread=1")

@@ -14,7 +14,7 @@ use core::ptr;
 
 use super::init::ready;
 use super::stats::MemStats;
-use super::{large, report, sizes};
+use super::{checks, large, report, sizes};
 use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
 use crate::heap::heap;
 use crate::mcache::{self, Entered, refuse_if_marked};
@@ -32,7 +32,7 @@ pub fn load() {
 /// object like any other.
 #[inline]
 pub fn malloc(size: usize) -> *mut u8 {
-    match fine_class_for_c(size).and_then(pop) {
+    match fine_class_for_c(size).and_then(|class| pop(class, size)) {
         Some(p) => p,
         None => malloc_slow(size),
     }
@@ -40,15 +40,16 @@ pub fn malloc(size: usize) -> *mut u8 {
 
 /// An object from the thread's bin, if there is one.
 #[inline(always)]
-fn pop(class: Class) -> Option<*mut u8> {
-    mcache::current_if_set()?.pop_marked(class).map(|p| super::checked(p, class))
+fn pop(class: Class, size: usize) -> Option<*mut u8> {
+    let p = mcache::current_if_set()?.pop_marked(class)?;
+    Some(checks::handed_out(super::checked(p, class), class, size))
 }
 
-/// Puts an object into the thread's bin; `None` when that cannot be.
+/// Puts an object into the thread's bin; `false` when that cannot be.
 #[inline(always)]
-fn push(p: *mut u8) -> Option<()> {
-    let class = small_object_at(p)?;
-    mcache::current_if_set()?.push_marked(class, super::checked(p, class)).then_some(())
+#[must_use]
+fn push(p: *mut u8, class: Class) -> bool {
+    mcache::current_if_set().is_some_and(|m| m.push_marked(class, super::checked(p, class)))
 }
 
 /// As `malloc`, in the order of checks that the fast path leaves over: a refill, larger classes, whole pages.
@@ -78,7 +79,7 @@ fn or_enomem(p: *mut u8) -> *mut u8 {
 /// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
 fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
-    let p = pop(class).unwrap_or_else(|| super::refill(layout.size(), class));
+    let p = pop(class, layout.size()).unwrap_or_else(|| super::refill(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
         unsafe { p.write_bytes(0, layout.size()) };
@@ -90,7 +91,7 @@ fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
 #[inline]
 pub fn calloc(count: usize, size: usize) -> *mut u8 {
     let Some(bytes) = count.checked_mul(size) else { return fail(ENOMEM) };
-    match fine_class_for_c(bytes).and_then(pop) {
+    match fine_class_for_c(bytes).and_then(|class| pop(class, bytes)) {
         Some(p) => {
             // SAFETY: the object is at least this long and nobody else's.
             unsafe { p.write_bytes(0, bytes) };
@@ -144,37 +145,37 @@ fn small_object_at(p: *const u8) -> Option<Class> {
 ///
 /// # Safety
 /// 1. `p` is null or an object of this heap, and nothing uses it any more.
-#[inline]
+#[inline(always)]
 pub unsafe fn free(p: *mut u8) {
-    if push(p).is_none() {
-        free_slow(p);
+    let Some(class) = small_object_at(p) else { return free_no_small(p) };
+    let Some((p, class)) = checks::taken_back(p, class, None) else { return };
+    if !push(p, class) {
+        super::flush(p, class);
     }
 }
 
+/// Frees what is no small object.
 #[cold]
 #[inline(never)]
-extern "C" fn free_slow(p: *mut u8) {
+extern "C" fn free_no_small(p: *mut u8) {
     if p.is_null() {
         return;
     }
-    let Some(class) = small_object_at(p) else {
-        if let Some(class) = heap().and_then(|h| h.span_of(p)?.class()) {
-            throw!("free: pointer into the middle of an object"; addr = p, class = class.size().0);
-        }
-        return large::free(p);
-    };
-    super::flush(p, class);
+    if let Some(class) = heap().and_then(|h| h.span_of(p)?.class()) {
+        throw!("free: pointer into the middle of an object"; addr = p, class = class.size().0);
+    }
+    large::free(p, None);
 }
 
-/// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter.
+/// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the hardened
+/// build also when it is longer.
 ///
 /// # Safety
 /// As for [`free`].
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
-    // The object may be longer than `size` asks for: realloc leaves what shrinks a little where it is.
-    if small_object_at(p).is_some_and(|class| size > class.size().0) {
-        throw!("free_sized: object is shorter than the size"; addr = p, size = size);
+    if let Some(class) = small_object_at(p).filter(|&class| !checks::may_have_size(p, class, size)) {
+        throw!("free_sized: object has another size"; addr = p, class = class.size().0, size = size);
     }
     // SAFETY: passed on unchanged.
     unsafe { free(p) };
@@ -185,7 +186,7 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
 #[inline]
 pub fn usable_size(p: *const u8) -> usize {
     match small_object_at(p) {
-        Some(class) => class.size().0,
+        Some(class) => checks::usable("malloc_usable_size", p, class).0,
         None if p.is_null() => 0,
         None => object_at("malloc_usable_size", p).bytes().0,
     }
@@ -235,13 +236,17 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     let object = object_at("realloc", p);
     let Some(new) = layout(size, C_ALIGN) else { return fail(ENOMEM) };
     let old = object.bytes().0;
+    let used = match object {
+        Found::Small(class) => checks::usable("realloc", p, class).0,
+        Found::WholePages(bytes) => bytes.0,
+    };
     match object {
         // What shrinks by less than half stays.
         Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => {
             if sizes::is_on() {
                 sizes::corrected(p, size, C_ALIGN);
             }
-            return p;
+            return checks::resized(p, class, None, size);
         }
         Found::WholePages(_) if class_of(new).is_none() => {
             if let Some(resized) = large::resize(p, new, true) {
@@ -256,7 +261,7 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
         return if size <= old { p } else { fail(ENOMEM) };
     }
     // SAFETY: both objects are live, different, and at least this long.
-    unsafe { ptr::copy_nonoverlapping(p, to, old.min(size)) };
+    unsafe { ptr::copy_nonoverlapping(p, to, used.min(size)) };
     // SAFETY: obligation 1.
     unsafe { free(p) };
     to

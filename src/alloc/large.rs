@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
-use super::sizes;
+use super::{checks, sizes};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::heap::{Heap, Object, State, heap};
 use crate::mcache::{self, Entered, MCache};
@@ -92,9 +92,10 @@ fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
 }
 
-/// Frees an object of whole pages. Ends the process with one line when none starts at `p`.
+/// Frees an object of whole pages, of `size` bytes if the program says so. Ends the process with one line when none starts at `p`.
 #[inline(never)]
-pub(super) fn free(p: *mut u8) {
+pub(super) fn free(p: *mut u8, size: Option<usize>) {
+    checks::pages_taken_back(p, size);
     let span = heap().and_then(|heap| heap.large_at(p));
     let mcache = mcache::current_if_set();
     if !span.zip(mcache).is_some_and(|(span, mcache)| mcache.keep_large(span)) {
@@ -150,6 +151,9 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {
         return Some(p);
+    }
+    if !checks::RESIZES_PAGES {
+        return None;
     }
     // A huge object that shrinks below the threshold stays one: only its tail goes.
     if may_copy

@@ -7,6 +7,9 @@
 #![expect(unsafe_code, reason = "implements GlobalAlloc, whose contract is about raw memory")]
 
 pub mod c;
+#[cfg_attr(feature = "hardened", path = "checks_hardened.rs")]
+#[cfg_attr(not(feature = "hardened"), path = "checks_plain.rs")]
+mod checks;
 mod init;
 mod large;
 mod options;
@@ -59,7 +62,7 @@ unsafe impl GlobalAlloc for GoAlloc {
     #[inline]
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         match fine_class_of(layout) {
-            Some(class) => free_small(class, p),
+            Some(class) => free_small(class, p, layout.size()),
             None => free_coarse(p, layout.size(), layout.align()),
         }
     }
@@ -84,7 +87,7 @@ unsafe impl GlobalAlloc for GoAlloc {
         if let (Some(old), Some(new)) = (fine_class_of(layout), fine_class_of(new_layout))
             && old == new
         {
-            return p;
+            return checks::resized(p, old, Some(layout.size()), new_size);
         }
         // SAFETY: p is an object of this layout (realloc's contract).
         unsafe { realloc_coarse(p, layout, new_layout) }
@@ -98,8 +101,13 @@ unsafe impl GlobalAlloc for GoAlloc {
 /// 1. `p` is a live object that was allocated with `layout`.
 #[inline(never)]
 unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+    if let Some(class) = class_of(layout) {
+        checks::about_to_move(p, class, layout.size());
+    }
     match (class_of(layout), class_of(new_layout)) {
-        (Some(old), Some(new)) if old == new => return p,
+        (Some(old), Some(new)) if old == new => {
+            return checks::resized(p, old, Some(layout.size()), new_layout.size());
+        }
         (None, None) => {
             if let Some(resized) = large::resize(p, new_layout, true) {
                 return resized;
@@ -140,21 +148,22 @@ extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
 extern "C" fn free_coarse(p: *mut u8, size: usize, align: usize) {
     // SAFETY: the parts of a layout.
     match class_of(unsafe { Layout::from_size_align_unchecked(size, align) }) {
-        Some(class) => free_small(class, p),
-        None => large::free(p),
+        Some(class) => free_small(class, p, size),
+        None => large::free(p, Some(size)),
     }
 }
 
 #[inline(always)]
 fn alloc_small(size: usize, class: Class) -> *mut u8 {
     match mcache::current().bin(class).pop() {
-        Some(p) => checked(p, class),
+        Some(p) => checks::handed_out(checked(p, class), class, size),
         None => refill(size, class),
     }
 }
 
 #[inline(always)]
-fn free_small(class: Class, p: *mut u8) {
+fn free_small(class: Class, p: *mut u8, size: usize) {
+    let Some((p, class)) = checks::taken_back(p, class, Some(size)) else { return };
     if !mcache::current().bin(class).push(checked(p, class)) {
         flush(p, class);
     }
@@ -182,7 +191,7 @@ extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
     mcentral::sample(class, size);
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
-    match mine(&entered, heap) {
+    let p = match mine(&entered, heap) {
         // Attaching may have called back here, through the C library, and filled the bin.
         Some(mcache) => match mcache.bin(class).pop() {
             Some(p) => p,
@@ -193,7 +202,8 @@ extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
             sizes::allocated(heap, p, size, class);
             p
         }
-    }
+    };
+    checks::handed_out(p, class, size)
 }
 
 /// The slow path of a free: no bin yet, or a full one, or one that this signal handler must not use.

@@ -23,6 +23,9 @@ const COMMIT_STEP: usize = 64 << 10;
 /// Inaccessible bytes at each end: a kernel page of any supported size.
 const GUARD: usize = 64 << 10;
 
+/// Bytes of blocks between two gaps of `GUARD` inaccessible bytes: only the hardened build has gaps.
+const CHUNK: usize = if cfg!(feature = "hardened") { 1 << 20 } else { usize::MAX };
+
 /// A free block; the link lives in the block itself, which is metadata and out of the user's reach.
 struct Free {
     next: *mut Free,
@@ -37,6 +40,8 @@ pub(crate) struct Meta<O: Os> {
     committed: *mut u8,
     /// First byte of the upper guard.
     end: *mut u8,
+    /// Bytes of gaps below `committed`.
+    gaps: usize,
     start: *mut u8,
     free: [*mut Free; LINES.len()],
 }
@@ -53,7 +58,15 @@ impl<O: Os> Meta<O> {
         let start = unsafe { base.add(GUARD) }.as_ptr();
         // SAFETY: start + bytes + GUARD is the end of the reservation.
         let end = unsafe { start.add(bytes) };
-        Some(Self { os, bump: start, committed: start, end, start, free: [ptr::null_mut(); LINES.len()] })
+        Some(Self {
+            os,
+            bump: start,
+            committed: start,
+            end,
+            gaps: 0,
+            start,
+            free: [ptr::null_mut(); LINES.len()],
+        })
     }
 
     /// A block of at least `bytes`, aligned to a line, contents unspecified; `None` when the OS refuses memory.
@@ -77,6 +90,15 @@ impl<O: Os> Meta<O> {
     /// Commits room for `size` more bytes at the top.
     fn commit(&mut self, size: usize) -> bool {
         let step = size.next_multiple_of(COMMIT_STEP);
+        if self.gaps < self.committed().0 / CHUNK * GUARD {
+            if GUARD > self.end as usize - self.committed as usize {
+                return false;
+            }
+            // SAFETY: still inside the reservation. What is left of the chunk below is too short for a block and stays unused.
+            self.committed = unsafe { self.committed.add(GUARD) };
+            self.bump = self.committed;
+            self.gaps += GUARD;
+        }
         if step > self.end as usize - self.committed as usize {
             return false;
         }
@@ -104,7 +126,7 @@ impl<O: Os> Meta<O> {
 
     /// Bytes that can be read and written.
     pub(crate) fn committed(&self) -> Bytes {
-        Bytes(self.committed as usize - self.start as usize)
+        Bytes(self.committed as usize - self.start as usize - self.gaps)
     }
 }
 

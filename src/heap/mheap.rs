@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use super::huge::HugeTable;
 use super::meta::Meta;
 use super::mspan::Span;
+use super::objects;
 use super::pace::Pace;
 use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
@@ -31,8 +32,6 @@ const MAYBE_UNTOUCHED: usize = (2 << 20) / PAGE_SIZE;
 
 /// Least addresses for metadata, where the heap is small: room for bins and transfer caches.
 const LEAST_META: usize = 2 << 20;
-/// Objects of this many bytes or more are huge, unless `set_huge_from` says otherwise.
-const HUGE_FROM: usize = 128 << 20;
 
 /// What the lock of rank HEAP guards.
 pub(crate) struct PageHeap {
@@ -124,9 +123,8 @@ impl Heap {
     fn new(os: Linux) -> Option<Self> {
         let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()))?;
         let pages = space.pages();
-        // One page in the worst case of 8-byte objects needs three lines of span metadata: 1/43 of the heap; pointer arrays
-        // take the rest. The reservation costs nothing until it is committed.
-        let meta = Meta::new(os, Bytes((pages.bytes().0 / 32).max(LEAST_META)))?;
+        // The reservation costs nothing until it is committed.
+        let meta = Meta::new(os, Bytes((pages.bytes().0 / objects::METADATA_SHARE).max(LEAST_META)))?;
         Some(Self {
             base: space.base(),
             reserved: pages.bytes(),
@@ -143,7 +141,7 @@ impl Heap {
             huge_bytes: AtomicUsize::new(0),
             huge_objects: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            huge_from: AtomicUsize::new(HUGE_FROM),
+            huge_from: AtomicUsize::new(objects::HUGE_FROM.0),
             meta_committed: AtomicUsize::new(0),
             tables_committed: AtomicUsize::new(0),
             pressure: AtomicU32::new(0),

@@ -5,6 +5,9 @@ mod large;
 mod meta;
 mod mheap;
 mod mspan;
+#[cfg_attr(feature = "hardened", path = "objects_hardened.rs")]
+#[cfg_attr(not(feature = "hardened"), path = "objects_plain.rs")]
+mod objects;
 mod pace;
 mod stats;
 mod thp;
@@ -15,4 +18,6 @@ pub(crate) use meta::block_size;
 pub(crate) use mheap::heap_alone;
 pub(crate) use mheap::{Heap, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
+#[cfg(feature = "hardened")]
+pub(crate) use objects::{ObjectState, ObjectWord, random, secret};
 pub(crate) use stats::HeapStats;

@@ -25,6 +25,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 
+use super::objects;
 use crate::base::{Bytes, Class, PAGE_SIZE, Pages};
 use crate::throw::{check, throw};
 
@@ -67,7 +68,12 @@ unsafe impl Send for Span {}
 impl Span {
     /// Bytes of metadata that a span with this many objects needs.
     pub(crate) fn metadata_bytes(nelems: usize) -> Bytes {
-        Bytes(offset_of!(Header, bits) + nelems.div_ceil(64).max(3) * 8)
+        Bytes(Self::words_at(nelems) + objects::bytes(nelems))
+    }
+
+    /// Where the words of its objects' states start in the metadata, if this build has them: behind the bits.
+    pub(super) fn words_at(nelems: usize) -> usize {
+        offset_of!(Header, bits) + nelems.div_ceil(64).max(3) * 8
     }
 
     /// Fills in a header for a span of `class` (all objects free) or, with `None`, for one large object (no bits).
@@ -97,6 +103,7 @@ impl Span {
             let live = (nelems - w * 64).min(64);
             span.word(w).set(u64::MAX >> (64 - live));
         }
+        objects::init(span);
         span
     }
 
@@ -117,7 +124,7 @@ impl Span {
     }
 
     #[inline(always)]
-    fn word(&self, i: usize) -> &Cell<u64> {
+    pub(super) fn word(&self, i: usize) -> &Cell<u64> {
         debug_assert!(i < (self.h().nelems.get() as usize).div_ceil(64));
         // SAFETY: the block has room for the words of nelems bits, starting at `bits` (init 1).
         let p = unsafe { self.0.cast::<u8>().add(offset_of!(Header, bits) + i * 8) };
@@ -209,25 +216,14 @@ impl Span {
     }
 
     /// Takes up to `out.len()` free objects, lowest address first, and writes them so that popping from the end of what was
-    /// written gives ascending addresses: at the end of `out`, in descending order. Returns how many.
+    /// written gives ascending addresses: at the end of `out`, in descending order. Returns how many. The hardened build takes
+    /// them at random.
     pub(crate) fn take(self, out: &mut [*mut u8]) -> usize {
         let Some(class) = self.class() else { throw!("take: span has no class"; base = self.base()) };
         let size = class.size().0;
         let want = out.len().min(self.nfree());
-        let mut at = out.len();
-        let mut w = 0;
-        while out.len() - at < want {
-            let cell = self.word(w);
-            let mut free = cell.get();
-            while free != 0 && out.len() - at < want {
-                let object = w * 64 + free.trailing_zeros() as usize;
-                free &= free - 1;
-                at -= 1;
-                out[at] = ptr::with_exposed_provenance_mut(self.base() + object * size);
-            }
-            cell.set(free);
-            w += 1;
-        }
+        let from = out.len() - want;
+        objects::take(self, size, &mut out[from..]);
         self.h().nfree.set((self.nfree() - want) as u16);
         want
     }
@@ -386,7 +382,12 @@ mod tests {
                     let got = s.take(&mut buf);
                     assert_eq!(got, n.min(free.len()));
                     for p in buf[n - got..].iter().rev() {
-                        assert_eq!(free.pop_first(), Some(p.addr()), "lowest address first");
+                        let lowest = free.first().copied();
+                        assert!(free.remove(&p.addr()), "it was not free");
+                        assert!(
+                            cfg!(feature = "hardened") || lowest == Some(p.addr()),
+                            "lowest address first"
+                        );
                         assert_eq!(s.is_out(*p), Some(true));
                         out.push(p.addr());
                     }

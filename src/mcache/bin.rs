@@ -137,6 +137,12 @@ impl Bin {
         self.net.store(self.net.load(Relaxed).wrapping_add(net as i64), Relaxed);
     }
 
+    /// Notes that `n` frees (negative: fewer) are counted otherwise than by what the bin holds.
+    #[cfg(feature = "hardened")]
+    pub(super) fn moved_net(&self, n: i64) {
+        self.net.store(self.net.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
     /// The array's first `n` pointers.
     #[expect(clippy::mut_from_ref, reason = "only the owner calls it, and never twice at once")]
     pub(super) fn slots(&self, n: usize) -> &mut [*mut u8] {

@@ -18,6 +18,8 @@ mod counts;
 mod entered;
 mod large;
 mod list;
+#[cfg(feature = "hardened")]
+mod quarantine;
 mod slow;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,8 @@ pub(crate) struct MCache {
     gate: Biased,
     large: LargeCache,
     large_counts: LargeCounts,
+    #[cfg(feature = "hardened")]
+    quarantine: quarantine::Quarantine,
     version: Version,
     /// Free pages for short spans. Owner only.
     pages: UnsafeCell<PageCache>,
@@ -105,6 +109,8 @@ impl MCache {
             gate: Biased::new(false),
             large: LargeCache::new(),
             large_counts: LargeCounts::new(),
+            #[cfg(feature = "hardened")]
+            quarantine: quarantine::Quarantine::new(),
             version: Version::new(),
             pages: UnsafeCell::new(PageCache::empty()),
             capacity: Cell::new(0),

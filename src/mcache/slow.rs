@@ -14,6 +14,7 @@ use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Heap, Span, block_size};
 use crate::mcentral::{central, trim_all};
+use crate::throw::throw;
 
 /// Pointers a bin may hold at first ...
 const FIRST_CAP: usize = 8;
@@ -107,6 +108,7 @@ impl MCache {
             return;
         }
         let slots = bin.slots(held);
+        refuse_twins(class, &slots[..held.min(n + 1)]);
         central(class).flush(class, heap, &slots[..n]);
         slots.copy_within(n.., 0);
         self.version.write(|| bin.moved(held - n, 0, -(n as isize)));
@@ -242,6 +244,8 @@ impl MCache {
 
     /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.
     pub(crate) fn flush_own(&self, heap: &Heap) {
+        #[cfg(feature = "hardened")]
+        self.flush_quarantine(heap);
         for class in Class::all() {
             let bin = self.bin(class);
             self.flush(bin, class, heap, bin.held());
@@ -249,6 +253,17 @@ impl MCache {
         self.drop_own_large(heap, LargeCache::take_all);
         // SAFETY: the page cache is the owner's, and nothing else refers to it now.
         heap.flush_page_cache(unsafe { &mut *self.pages.get() });
+    }
+}
+
+/// Ends the process with one line when an object was freed twice with nothing freed in between: its two pointers are side by side. Looked
+/// for when a bin is flushed, because a batch goes to other threads without any span being asked.
+fn refuse_twins(class: Class, batch: &[*mut u8]) {
+    let twins = |pair: &[*mut u8]| pair[0] == pair[1];
+    // All pairs at first, without a branch for each.
+    if batch.windows(2).fold(false, |any, pair| any | twins(pair)) {
+        let p = batch.windows(2).find(|pair| twins(pair)).map(|pair| pair[0]);
+        throw!("free: object is already free"; addr = p.unwrap_or(ptr::null_mut()), class = class.size().0);
     }
 }
 

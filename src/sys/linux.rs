@@ -110,6 +110,11 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
     });
 }
 
+/// Whether objects with a mapping of their own have inaccessible pages on both sides.
+const GUARDED: bool = cfg!(feature = "hardened");
+/// Bytes of these on each side: a kernel page of any supported size.
+const OBJECT_GUARD: usize = 64 << 10;
+
 impl Linux {
     /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
     ///
@@ -123,11 +128,34 @@ impl Linux {
         });
     }
 
-    /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own.
+    /// Maps `bytes` readable and writable, zero, aligned to `align`; for objects with a mapping of their own. In the hardened build
+    /// with inaccessible pages on both sides.
     pub(crate) fn map_object(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        if GUARDED {
+            return self.map_guarded(bytes, align);
+        }
         let slack = align.saturating_sub(self.page_size());
         let raw = map(bytes.checked_add(slack)?, ProtFlags::READ | ProtFlags::WRITE)?;
         let base = trim(raw, bytes + slack, bytes, align);
+        Some(base)
+    }
+
+    fn map_guarded(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        let slack = align.max(OBJECT_GUARD) - self.page_size();
+        let total = bytes.checked_add(2 * OBJECT_GUARD)?.checked_add(slack)?;
+        let raw = map(total, ProtFlags::empty())?;
+        let guard = raw.as_ptr().wrapping_add(OBJECT_GUARD);
+        let head = guard.align_offset(align);
+        let base = NonNull::new(guard.wrapping_add(head))?;
+        unmap(raw, head);
+        let rest = base.as_ptr().wrapping_add(bytes + OBJECT_GUARD);
+        unmap(NonNull::new(rest)?, total - head - bytes - 2 * OBJECT_GUARD);
+        // SAFETY: the range lies inside the mapping made above.
+        if !unsafe { self.commit(base, bytes) } {
+            // SAFETY: nobody knows of it.
+            let _ = unsafe { self.unmap_object(base, bytes) };
+            return None;
+        }
         Some(base)
     }
 
@@ -136,7 +164,9 @@ impl Linux {
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
     pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        unmap(addr, bytes)
+        let guard = if GUARDED { OBJECT_GUARD } else { 0 };
+        let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(guard)) else { return false };
+        unmap(addr, bytes + 2 * guard)
     }
 
     /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.

@@ -1,6 +1,8 @@
 //! The only door to the operating system and to assembly: memory, futex, thread-local slots, clocks, the environment.
 
 mod clock;
+#[cfg(feature = "hardened")]
+mod entropy;
 mod errno;
 pub(crate) mod faults;
 pub(crate) mod futex;
@@ -15,6 +17,8 @@ pub(crate) mod thread;
 mod tls;
 
 pub(crate) use clock::{coarse_ns, precise_ns};
+#[cfg(feature = "hardened")]
+pub(crate) use entropy::random;
 pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::Linux;
 pub(crate) use machine::{each_line, env, has_environment, is_secure, physical_memory, read_file};

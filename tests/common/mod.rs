@@ -13,5 +13,6 @@ pub(crate) use ledger::{Ledger, PAGE, class_of, rounded};
 pub(crate) use object::{Object, fill_caches, layout};
 pub(crate) use process::{
     Case, check_heap, deadline, fork, keeps_errno, on_plain_threads, resident, seconds_until, wait_for,
+    without_core,
 };
 pub(crate) use random::Random;

@@ -75,6 +75,11 @@ impl Case {
         env::var(CASE).is_ok() && !self.is_this_process()
     }
 
+    /// Whether this process is any case at all.
+    pub(crate) fn is_any() -> bool {
+        env::var(CASE).is_ok()
+    }
+
     /// In the child: runs `body`. In the parent: runs the child and gives its output to `judge`.
     pub(crate) fn judge(mut self, body: impl FnOnce(), judge: impl FnOnce(&Output)) {
         if self.is_other_process() {
@@ -134,7 +139,8 @@ fn describe(out: &Output) -> String {
     format!("{}{hint}\n--- stdout\n{stdout}--- stderr\n{stderr}", out.status)
 }
 
-fn without_core() {
+/// A process that ends by a signal on purpose leaves no core file.
+pub(crate) fn without_core() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is valid for a read.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };

@@ -72,6 +72,10 @@ fn build() -> PathBuf {
         target.push("checked");
         command.args(["--features", "invariants"]);
     }
+    if cfg!(feature = "hardened") {
+        target.push("hardened");
+        command.args(["--features", "hardened"]);
+    }
     command.arg("--target-dir").arg(&target);
     finish(&mut command);
     target.join("release")

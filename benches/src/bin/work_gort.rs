@@ -8,7 +8,13 @@ use std::process::ExitCode;
 static GLOBAL: gort::GoAlloc = gort::GoAlloc;
 
 fn main() -> ExitCode {
-    let build = if cfg!(feature = "invariants") { "invariants checked" } else { "default features" };
+    let build = if cfg!(feature = "invariants") {
+        "invariants checked"
+    } else if cfg!(feature = "hardened") {
+        "hardened"
+    } else {
+        "default features"
+    };
     work::main(
         &Allocator { name: "gort", version: env!("CARGO_PKG_VERSION").to_owned(), build },
         &own::rows(),

@@ -1,9 +1,19 @@
-//! Pointers that no program may free, and variables that do not parse: what is noticed, and in which words.
+//! Pointers that no program may free, and variables that do not parse: what is noticed, and in which words. `table` has one program for
+//! each kind of misuse, for both doors and each build, and makes the README's table of them.
 //!
 //! The test binary itself allocates from the system, so that nothing but the misuse reaches gort.
 #![expect(unsafe_code, reason = "breaks the contract of the doors on purpose")]
+#![cfg_attr(
+    feature = "hardened",
+    allow(dead_code, unused_imports, unused_macros, reason = "part of the tests is not for that build")
+)]
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../preload/library.rs"]
+mod library;
+mod programs;
+mod table;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::process::Output;
@@ -50,6 +60,8 @@ macro_rules! fatal {
     };
 }
 
+// The hardened build notices these sooner, in words of its own: the table has them.
+#[cfg(not(feature = "hardened"))]
 fatal! {
     double_free_of_a_large_object: "free: object is already free", |tell| {
         let p = leak(LARGE);

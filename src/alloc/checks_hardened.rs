@@ -1,0 +1,190 @@
+//! What the doors check of small objects in the hardened build.
+//!
+//! - Each free object is zero, all of it: zeroed when it was freed, and looked through when it is handed out again. A write after free
+//!   is noticed there, and nothing is read that another owner left.
+//! - Behind the bytes that the program asked for, up to the end of the class's size, is a **canary**, looked at when the object is
+//!   freed or resized. Where the size is the class's there is no room for one.
+//! - The object's word (`heap::ObjectWord`) says whether it is live, and the size: a second free, a pointer that is no object's start, and
+//!   a wrong size are noticed at once, from whatever thread.
+//! - What is freed goes through the thread's quarantine.
+//!
+//! Objects of whole pages have mappings between guard pages and go back to the kernel when they are freed; in the heap are only those for which
+//! the kernel has no more mappings, and they are zeroed.
+#![expect(unsafe_code, reason = "writes and reads objects that are free, or the program's own")]
+
+use core::{ptr, slice};
+
+use crate::base::{Bytes, Class, large_pages};
+use crate::heap::{Heap, Object, ObjectState, ObjectWord, heap, secret};
+use crate::mcache;
+use crate::throw::{fatal, throw};
+
+/// Objects of whole pages are not resized where they are: their guard pages would have to move.
+pub(super) const RESIZES_PAGES: bool = false;
+
+/// The canary of the object at `p`, a pattern of eight bytes of which none is 0: the end of a C string that is one too long changes it.
+fn canary(p: *const u8) -> [u8; 8] {
+    let mixed = (secret() ^ p.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ mixed >> 32) | 0x0101_0101_0101_0101).to_ne_bytes()
+}
+
+/// The bytes of an object from `from` on: those up to a multiple of eight, and whole words.
+fn tail<'a>(p: *mut u8, class: Class, from: usize) -> (&'a mut [u8], &'a mut [u64]) {
+    let size = class.size().0;
+    let words = from.next_multiple_of(8).min(size);
+    // SAFETY: the object is `size` bytes long, and these are nobody's: the object is free, or they are behind the program's. They are
+    // initialised: memory that the kernel has zeroed, or that somebody has written to.
+    let bytes = unsafe { slice::from_raw_parts_mut(p.wrapping_add(from), words - from) };
+    // SAFETY: as above, other bytes; sizes and so addresses of objects are multiples of eight.
+    let words = unsafe { slice::from_raw_parts_mut(p.wrapping_add(words).cast(), (size - words) / 8) };
+    (bytes, words)
+}
+
+fn write_canary(p: *mut u8, class: Class, from: usize) {
+    let canary = canary(p);
+    let (bytes, words) = tail(p, class, from);
+    let len = bytes.len();
+    bytes.copy_from_slice(&canary[8 - len..]);
+    words.fill(u64::from_ne_bytes(canary));
+}
+
+fn has_canary(p: *mut u8, class: Class, from: usize) -> bool {
+    let canary = canary(p);
+    let (bytes, words) = tail(p, class, from);
+    let word = u64::from_ne_bytes(canary);
+    *bytes == canary[8 - bytes.len()..] && words.iter().fold(0, |odd, &w| odd | (w ^ word)) == 0
+}
+
+/// The first byte of a free object that is not zero.
+fn first_written(p: *mut u8, class: Class) -> Option<usize> {
+    let (_, words) = tail(p, class, 0);
+    // All of them at first, without a branch for each.
+    if words.iter().fold(0, |any, &w| any | w) == 0 {
+        return None;
+    }
+    let at = words.iter().position(|&w| w != 0)?;
+    Some(at * 8 + words[at].to_ne_bytes().iter().position(|&byte| byte != 0)?)
+}
+
+/// The heap, the word and the state of the small object of `class` at `p`. Ends the process with one line when there is none, or when it is
+/// not live.
+fn live(door: &'static str, p: *const u8, class: Class) -> (&'static Heap, ObjectWord, usize) {
+    let Some((heap, span)) = heap().and_then(|heap| Some((heap, heap.span_of(p)?))) else {
+        fatal(format_args!("{door}: pointer was never allocated (addr={p:?})"));
+    };
+    let size = class.size().0;
+    match span.class() {
+        Some(real) if real != class => {
+            let real = real.size().0;
+            fatal(format_args!(
+                "{door}: object is not of this size class (addr={p:?}, class={size}, its_class={real})"
+            ))
+        }
+        None => fatal(format_args!(
+            "{door}: object is not of this size class (addr={p:?}, class={size}, its_class=large)"
+        )),
+        _ => {}
+    }
+    let Some(word) = span.word_of(p) else {
+        fatal(format_args!("{door}: pointer into the middle of an object (addr={p:?}, class={size})"));
+    };
+    match word.get() {
+        ObjectState::Live(asked) => (heap, word, asked),
+        state => {
+            fatal(format_args!("{door}: object is already free (addr={p:?}, class={size}, state={state:?})"))
+        }
+    }
+}
+
+/// Ends the process with one line unless the object has the size that the program says, and its canary is whole.
+fn check(door: &'static str, p: *mut u8, class: Class, asked: usize, said: Option<usize>) {
+    let size = class.size().0;
+    if said.is_some_and(|said| said != asked) {
+        let said = said.unwrap_or_default();
+        fatal(format_args!(
+            "{door}: object has another size (addr={p:?}, class={size}, size={said}, its_size={asked})"
+        ));
+    }
+    if !has_canary(p, class, asked) {
+        fatal(format_args!(
+            "{door}: object was written to past its end (addr={p:?}, class={size}, its_size={asked})"
+        ));
+    }
+}
+
+/// An object on its way to the program, who asked for `size` bytes; or null.
+pub(super) fn handed_out(p: *mut u8, class: Class, size: usize) -> *mut u8 {
+    let word = heap().and_then(|heap| heap.span_of(p)).and_then(|span| span.word_of(p));
+    let Some(word) = word else { return p };
+    if let state @ ObjectState::Live(_) = word.get() {
+        throw!("malloc: object is live"; addr = p, class = class.size().0, state = state);
+    }
+    if let Some(at) = first_written(p, class) {
+        let class = class.size().0;
+        throw!("malloc: free object was written to"; addr = p, class = class, offset = at, state = word.get());
+    }
+    write_canary(p, class, size);
+    word.set(ObjectState::Live(size));
+    p
+}
+
+/// An object of `class` on its way back, of `size` bytes if the program says so. What goes to the thread's bin, if anything does. Ends
+/// the process with one line when it is not a live object of this class and size, or was written to past its end.
+pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> Option<(*mut u8, Class)> {
+    let (heap, word, asked) = live("free", p, class);
+    check("free", p, class, asked, size);
+    if !word.free(ObjectState::Live(asked)) {
+        throw!("free: object is already free"; addr = p, class = class.size().0, state = word.get());
+    }
+    // SAFETY: the object is that long, and free.
+    unsafe { p.write_bytes(0, class.size().0) };
+    match mcache::current_if_set() {
+        Some(mcache) => mcache.quarantine(heap, class, p),
+        None => Some((p, class)),
+    }
+}
+
+/// As `taken_back`, for an object of whole pages. What is no such object is left to who frees it.
+pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
+    let Some(object) = heap().and_then(|heap| heap.object_at(p)) else { return };
+    let bytes = object.bytes();
+    if let Some(size) = size.filter(|&size| large_pages(Bytes(size)).map(|n| n.bytes()) != Some(bytes)) {
+        throw!("free: object has another size"; addr = p, size = size, its_bytes = bytes.0);
+    }
+    if let Object::Large(_) = object {
+        // SAFETY: the object is that long, and its owner has given it up.
+        unsafe { p.write_bytes(0, bytes.0) };
+    }
+}
+
+/// An object that stays where it is with a new size, of `old` bytes if the program says so. Ends the process with one line as
+/// `taken_back` does.
+pub(super) fn resized(p: *mut u8, class: Class, old: Option<usize>, new: usize) -> *mut u8 {
+    let (_, word, asked) = live("realloc", p, class);
+    check("realloc", p, class, asked, old);
+    if new > asked {
+        // The canary is the heap's secret.
+        // SAFETY: inside the object, which is as long as its class says.
+        unsafe { ptr::write_bytes(p.wrapping_add(asked), 0, new - asked) };
+    }
+    write_canary(p, class, new);
+    word.set(ObjectState::Live(new));
+    p
+}
+
+/// An object that the program wants resized and that may be copied: nothing is read of one that is not what the program says.
+pub(super) fn about_to_move(p: *mut u8, class: Class, size: usize) {
+    let (_, _, asked) = live("realloc", p, class);
+    check("realloc", p, class, asked, Some(size));
+}
+
+/// Bytes that the program may use of an object: those that it asked for. `door` is the function that it called.
+pub(super) fn usable(door: &'static str, p: *const u8, class: Class) -> Bytes {
+    let (_, _, asked) = live(door, p, class);
+    Bytes(asked)
+}
+
+/// Whether `size` is what an object was asked for with.
+pub(super) fn may_have_size(p: *const u8, class: Class, size: usize) -> bool {
+    live("free_sized", p, class).2 == size
+}

@@ -1,0 +1,284 @@
+//! The tiny programs of the table as a Rust program would write them, on the doors of `GlobalAlloc`. As `programs.c`: each tells the
+//! address that it is about, misuses it, says that it survived, goes on allocating, and tells what it saw of the consequences.
+#![expect(unsafe_code, reason = "each breaks the contract of the doors on purpose")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::io::Write;
+use std::{process, ptr, slice, thread};
+
+use gort::GoAlloc;
+
+use crate::common::{check_heap, layout};
+
+const ROOM: Layout = super::make(60);
+const FULL: Layout = super::make(64);
+const LARGE: Layout = super::make(100_000);
+const LARGE_BYTES: usize = 106_496;
+const HUGE: Layout = super::make(130 << 20);
+const COUNT: usize = 3000;
+
+static STATIC: [u64; 8] = [0; 8];
+
+fn say(line: &str) {
+    println!("\n{line}");
+    std::io::stdout().flush().expect("stdout takes it");
+}
+
+fn tell(p: *mut u8) -> *mut u8 {
+    say(&format!("address: {p:?}"));
+    std::hint::black_box(p)
+}
+
+fn survived() {
+    say("survived");
+}
+
+fn saw(what: &str) -> ! {
+    say(&format!("saw: {what}"));
+    process::exit(0)
+}
+
+fn get(layout: Layout) -> *mut u8 {
+    // SAFETY: the layout has a size.
+    let p = unsafe { GoAlloc.alloc(layout) };
+    assert!(!p.is_null());
+    fill(p, layout.size().min(4096), 0x5a);
+    p
+}
+
+fn fill(p: *mut u8, bytes: usize, byte: u8) {
+    // SAFETY: none beyond the object, or after its free: the heap has to stand it.
+    unsafe { std::hint::black_box(p).write_bytes(byte, bytes) };
+}
+
+fn byte(p: *const u8, at: usize) -> u8 {
+    // SAFETY: none when the object is free. The memory stays mapped.
+    unsafe { std::hint::black_box(p).wrapping_add(at).read_volatile() }
+}
+
+fn free(p: *mut u8, layout: Layout) {
+    // SAFETY: none. The heap has to notice, or to stand it.
+    unsafe { GoAlloc.dealloc(p, layout) };
+}
+
+fn free_elsewhere(p: *mut u8, layout: Layout) {
+    let addr = p.expose_provenance();
+    let _ = thread::spawn(move || free(ptr::with_exposed_provenance_mut(addr), layout)).join();
+}
+
+/// Allocates more than there are free objects of the class and gives it all back, a few times, and at last to the kernel. The objects must
+/// not overlap.
+fn go_on(layout: Layout) {
+    for _ in 0..3 {
+        let held: Vec<_> = (0..COUNT).map(|_| get(layout).cast::<u32>()).collect();
+        for (i, p) in held.iter().enumerate() {
+            // SAFETY: a live object of at least four bytes.
+            unsafe { p.write(i as u32) };
+        }
+        for (i, p) in held.iter().enumerate() {
+            // SAFETY: as above.
+            if unsafe { p.read() } != i as u32 {
+                saw("two objects at one address");
+            }
+            free(p.cast(), layout);
+        }
+    }
+    gort::free_os_memory();
+    check_heap();
+}
+
+fn goes_on() {
+    survived();
+    go_on(ROOM);
+    saw("the heap is sound");
+}
+
+/// What a program does not do on its own: the threads' caches are emptied.
+fn flushed() {
+    survived();
+    gort::free_os_memory();
+    saw("nothing");
+}
+
+fn two_owners(n: usize) {
+    survived();
+    let mut p: Vec<_> = (0..n).map(|_| get(ROOM)).collect();
+    p.sort();
+    p.dedup();
+    saw(if p.len() < n { "two objects at one address" } else { "nothing" });
+}
+
+/// Two live neighbours in one span, the lower of them; all around them is live as well.
+fn neighbours(layout: Layout) -> *mut u8 {
+    let held: Vec<_> = (0..COUNT).map(|_| get(layout)).collect();
+    let is_lower = |&&p: &&*mut u8| held[COUNT / 2..].contains(&p.wrapping_add(64));
+    *held.iter().find(is_lower).expect("objects of a class are side by side")
+}
+
+fn twice(layout: Layout) {
+    let p = tell(get(layout));
+    free(p, layout);
+    free(p, layout);
+}
+
+fn free_others_between() {
+    let (p, q) = (tell(get(ROOM)), get(ROOM));
+    [p, q, p].into_iter().for_each(|p| free(p, ROOM));
+}
+
+fn freed(p: *mut u8, layout: Layout) {
+    let _other = get(ROOM);
+    free(tell(p), layout);
+    flushed();
+}
+
+fn realloc_of_a_freed(size: usize) {
+    let p = tell(get(ROOM));
+    free(p, ROOM);
+    // SAFETY: none. The heap has to notice, or to stand it.
+    unsafe { GoAlloc.realloc(p, ROOM, size) };
+    flushed();
+}
+
+fn write_after_free(layout: Layout) {
+    let p = tell(get(layout));
+    free(p, layout);
+    fill(p.wrapping_add(8), 1, 1);
+    goes_on();
+}
+
+fn overflow_into_a_neighbour(layout: Layout, bytes: usize) {
+    let p = tell(neighbours(layout));
+    fill(p.wrapping_add(layout.size()), bytes, 1);
+    survived();
+    let changed = byte(p, 64) == 1;
+    free(p, layout);
+    go_on(layout);
+    saw(if changed { "a neighbour's bytes changed" } else { "the heap is sound" });
+}
+
+/// Runs the program with this name; `None` when there is none in Rust.
+pub(crate) fn run(name: &str) -> Option<()> {
+    match name {
+        "double_free" => {
+            twice(ROOM);
+            flushed();
+        }
+        "double_free_then_allocate" => {
+            twice(ROOM);
+            two_owners(2);
+        }
+        "double_free_then_more_frees" => {
+            let others: Vec<_> = (0..1000).map(|_| get(ROOM)).collect();
+            twice(ROOM);
+            survived();
+            // Fewer than the store that threads share takes without looking at a span.
+            others[..800].iter().for_each(|&p| free(p, ROOM));
+            saw("nothing");
+        }
+        "double_free_after_others" => {
+            free_others_between();
+            flushed();
+        }
+        "double_free_after_others_then_allocate" => {
+            free_others_between();
+            two_owners(3);
+        }
+        "double_free_by_two_threads" => {
+            let p = tell(get(ROOM));
+            free_elsewhere(p, ROOM);
+            free_elsewhere(p, ROOM);
+            goes_on();
+        }
+        "double_free_of_a_large" => {
+            twice(LARGE);
+            flushed();
+        }
+        "double_free_of_a_huge" => {
+            twice(HUGE);
+            flushed();
+        }
+        "free_inside_a_small" => freed(get(ROOM).wrapping_add(16), ROOM),
+        "free_inside_a_large" => freed(get(LARGE).wrapping_add(8192), LARGE),
+        "free_of_a_stack_address" => freed([0u64; 8].as_mut_ptr().cast(), ROOM),
+        "free_of_a_static" => freed(STATIC.as_ptr().cast_mut().cast(), ROOM),
+        "free_of_a_foreign_mapping" => {
+            let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // SAFETY: a new mapping disturbs nobody.
+            freed(unsafe { libc::mmap(ptr::null_mut(), 1 << 20, prot, flags, -1, 0) }.cast(), ROOM);
+        }
+        "free_as_another_size" => freed(get(ROOM), layout(100, 8)),
+        "free_as_another_size_of_the_class" => freed(get(ROOM), layout(50, 8)),
+        "free_as_another_alignment" => freed(get(ROOM), layout(60, 128)),
+        "realloc_of_a_freed" => realloc_of_a_freed(61),
+        "realloc_of_a_freed_to_another_class" => realloc_of_a_freed(500),
+        "write_after_free" => write_after_free(ROOM),
+        "write_after_free_of_a_large" => write_after_free(LARGE),
+        "read_after_free" => {
+            let p = tell(get(ROOM));
+            fill(p, 60, b's');
+            free(p, ROOM);
+            survived();
+            saw(match byte(p, 20) {
+                b's' => "the old bytes",
+                0 => "zeros",
+                _ => "other bytes",
+            });
+        }
+        "overflow_by_one" => {
+            let p = tell(get(ROOM));
+            fill(p.wrapping_add(60), 1, 0);
+            survived();
+            free(p, ROOM);
+            go_on(ROOM);
+            saw("the heap is sound");
+        }
+        "overflow_by_one_without_room" => overflow_into_a_neighbour(FULL, 1),
+        "overflow_by_one_object" => overflow_into_a_neighbour(ROOM, 64),
+        "underflow_by_one" => {
+            let p = tell(neighbours(ROOM));
+            fill(p.wrapping_add(63), 1, 1);
+            survived();
+            free(p, ROOM);
+            go_on(ROOM);
+            saw("the heap is sound");
+        }
+        "overflow_of_a_large" => {
+            let (p, _behind) = (tell(get(LARGE)), get(LARGE));
+            fill(p.wrapping_add(LARGE_BYTES), 1, 1);
+            goes_on();
+        }
+        "underflow_of_a_large" => {
+            let (_before, p) = (get(LARGE), tell(get(LARGE)));
+            fill(p.wrapping_sub(1), 1, 1);
+            goes_on();
+        }
+        "read_of_a_recycled_secret" => {
+            let p = tell(get(ROOM));
+            fill(p.wrapping_add(16), 8, b's');
+            free(p, ROOM);
+            survived();
+            for _ in 0..COUNT {
+                // SAFETY: the layout has a size.
+                let p = unsafe { GoAlloc.alloc(ROOM) };
+                // SAFETY: the object is that long; what its bytes are is the question.
+                let bytes = unsafe { slice::from_raw_parts(std::hint::black_box(p), 60) };
+                if bytes.windows(8).any(|w| w == b"ssssssss") {
+                    saw("the secret");
+                }
+            }
+            saw("zeros");
+        }
+        "attack_on_metadata" => {
+            let held: Vec<_> = (0..COUNT).map(|_| get(ROOM)).collect();
+            let freed: Vec<_> = held.iter().copied().step_by(2).collect();
+            freed.iter().for_each(|&p| free(p, ROOM));
+            tell(freed[0]);
+            // Inside of each freed object and behind it, up to where the next one starts.
+            freed.iter().for_each(|&p| fill(p, 64, 0xff));
+            goes_on();
+        }
+        _ => return None,
+    }
+    Some(())
+}

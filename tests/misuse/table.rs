@@ -1,0 +1,394 @@
+//! One program for each kind of misuse, for both doors, in each build: what happens, to the letter; and the README's table of it.
+//!
+//! A run checks the column of its own build: `cargo test --test misuse table::`, and the same with `--features hardened`.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Output;
+use std::{fs, path::Path};
+
+use crate::common::{Case, without_core};
+use crate::library::{Program, Way};
+use crate::programs;
+
+/// What becomes of a program that misuses the heap. In lines `@` is the address that the program told, and `#` any number.
+enum Fate {
+    /// It is ended with SIGABRT and this line, in the call.
+    AtOnce(&'static str),
+    /// It is ended so later: when the thread's cache is emptied, the object freed, or handed out again.
+    Later(&'static str),
+    /// It is ended with SIGSEGV, where it touches what is not its own.
+    Fault,
+    /// It goes on, and sees this.
+    GoesOn(&'static str),
+    /// There is no such program for this door.
+    None,
+}
+use Fate::{AtOnce, Fault, GoesOn, Later};
+
+struct Row {
+    name: &'static str,
+    title: &'static str,
+    /// Rust, C; as users build it.
+    default: [Fate; 2],
+    /// Rust, C; with the feature `hardened`.
+    hardened: [Fate; 2],
+}
+
+const SOUND: Fate = GoesOn("the heap is sound");
+const TWO: Fate = GoesOn("two objects at one address");
+const NEIGHBOUR: Fate = GoesOn("a neighbour's bytes changed");
+const FREE: &str = "free: object is already free (addr=@, class=64)";
+const FREED: &str = "free: object is already free (addr=@, class=64, state=Freed)";
+const MIDDLE: &str = "free: pointer into the middle of an object (addr=@, class=64)";
+const NEVER: &str = "free: pointer was never allocated (addr=@)";
+const NONE_THERE: &str = "free: pointer was never allocated, or is already free (addr=@)";
+const PAST: &str = "free: object was written to past its end (addr=@, class=64, its_size=60)";
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "double_free",
+        title: "double free at once",
+        default: [Later(FREE), AtOnce(FREE)],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_then_allocate",
+        title: "the same, then two allocations",
+        default: [TWO, AtOnce(FREE)],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_then_more_frees",
+        title: "the same, then frees until the thread's bin is full",
+        default: [Later(FREE), AtOnce(FREE)],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_after_others",
+        title: "double free after other frees",
+        default: [Later(FREE), Later(FREE)],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_after_others_then_allocate",
+        title: "the same, then three allocations",
+        default: [TWO, TWO],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_by_two_threads",
+        title: "double free by two threads, then allocations",
+        default: [TWO, TWO],
+        hardened: [AtOnce(FREED), AtOnce(FREED)],
+    },
+    Row {
+        name: "double_free_of_a_large",
+        title: "double free of a large object",
+        default: [
+            AtOnce("free: object is already free (addr=@, bytes=106496)"),
+            AtOnce("free: object is already free (addr=@, bytes=106496)"),
+        ],
+        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "double_free_of_a_huge",
+        title: "double free of a huge object",
+        default: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "free_inside_a_small",
+        title: "free of a pointer into a small object",
+        default: [Later(MIDDLE), AtOnce(MIDDLE)],
+        hardened: [AtOnce(MIDDLE), AtOnce(MIDDLE)],
+    },
+    Row {
+        name: "free_inside_a_large",
+        title: "free of a pointer into a large object",
+        default: [
+            AtOnce("free: pointer into the middle of an object, or already free (addr=@)"),
+            AtOnce("free: pointer into the middle of an object, or already free (addr=@)"),
+        ],
+        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "free_of_a_stack_address",
+        title: "free of a stack address",
+        default: [Later(NEVER), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(NEVER), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "free_of_a_static",
+        title: "free of a static",
+        default: [Later(NEVER), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(NEVER), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "free_of_a_foreign_mapping",
+        title: "free of somebody else's mapping",
+        default: [Later(NEVER), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(NEVER), AtOnce(NONE_THERE)],
+    },
+    Row {
+        name: "free_as_another_size",
+        title: "free with a `Layout` of another class",
+        default: [Later("free: object is not of this size class (addr=@, class=112)"), Fate::None],
+        hardened: [
+            AtOnce("free: object is not of this size class (addr=@, class=112, its_class=64)"),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "free_as_another_size_of_the_class",
+        title: "free with a `Layout` of another size of the class",
+        default: [GoesOn("nothing"), Fate::None],
+        hardened: [
+            AtOnce("free: object has another size (addr=@, class=64, size=50, its_size=60)"),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "free_as_another_alignment",
+        title: "free with a `Layout` of a larger alignment",
+        default: [Later("free: object is not of this size class (addr=@, class=128)"), Fate::None],
+        hardened: [
+            AtOnce("free: object is not of this size class (addr=@, class=128, its_class=64)"),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "realloc_of_a_freed",
+        title: "realloc of a freed object, same class",
+        default: [GoesOn("nothing"), SOUND],
+        hardened: [
+            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
+            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
+        ],
+    },
+    Row {
+        name: "realloc_of_a_freed_to_another_class",
+        title: "realloc of a freed object, another class",
+        default: [Later(FREE), AtOnce(FREE)],
+        hardened: [
+            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
+            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
+        ],
+    },
+    Row {
+        name: "free_sized_too_long",
+        title: "`free_sized` with a size above the class's",
+        default: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=100)")],
+        hardened: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=100)")],
+    },
+    Row {
+        name: "free_sized_too_short",
+        title: "`free_sized` with another size of the class",
+        default: [Fate::None, SOUND],
+        hardened: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=50)")],
+    },
+    Row {
+        name: "write_after_free",
+        title: "write after free",
+        default: [SOUND, SOUND],
+        hardened: [
+            Later("malloc: free object was written to (addr=@, class=64, offset=8, state=Freed)"),
+            Later("malloc: free object was written to (addr=@, class=64, offset=8, state=Freed)"),
+        ],
+    },
+    Row {
+        name: "write_after_free_of_a_large",
+        title: "write after free of a large object",
+        default: [SOUND, SOUND],
+        hardened: [Fault, Fault],
+    },
+    Row {
+        name: "read_after_free",
+        title: "read after free",
+        default: [GoesOn("the old bytes"), GoesOn("the old bytes")],
+        hardened: [GoesOn("zeros"), GoesOn("zeros")],
+    },
+    Row {
+        name: "read_of_a_recycled_secret",
+        title: "read of a new object that held a secret",
+        default: [GoesOn("the secret"), GoesOn("the secret")],
+        hardened: [GoesOn("zeros"), GoesOn("zeros")],
+    },
+    Row {
+        name: "overflow_by_one",
+        title: "overflow by one byte, 60 of 64",
+        default: [SOUND, SOUND],
+        hardened: [Later(PAST), Later(PAST)],
+    },
+    Row {
+        name: "overflow_by_one_without_room",
+        title: "overflow by one byte, 64 of 64, into a live object",
+        default: [NEIGHBOUR, NEIGHBOUR],
+        hardened: [NEIGHBOUR, NEIGHBOUR],
+    },
+    Row {
+        name: "overflow_by_one_object",
+        title: "overflow by one object, 60 of 64",
+        default: [NEIGHBOUR, NEIGHBOUR],
+        hardened: [Later(PAST), Later(PAST)],
+    },
+    Row {
+        name: "underflow_by_one",
+        title: "underflow by one byte, behind 60 of 64",
+        default: [SOUND, SOUND],
+        hardened: [Later(PAST), Later(PAST)],
+    },
+    Row {
+        name: "overflow_of_a_large",
+        title: "overflow of a large object past its last page",
+        default: [SOUND, SOUND],
+        hardened: [Fault, Fault],
+    },
+    Row {
+        name: "underflow_of_a_large",
+        title: "underflow of a large object",
+        default: [SOUND, SOUND],
+        hardened: [Fault, Fault],
+    },
+    Row {
+        name: "attack_on_metadata",
+        title: "all freed objects and what lies behind them overwritten",
+        default: [SOUND, SOUND],
+        hardened: [
+            Later("malloc: free object was written to (addr=#, class=64, offset=0, state=Freed)"),
+            Later("malloc: free object was written to (addr=#, class=64, offset=0, state=Freed)"),
+        ],
+    },
+];
+
+impl Row {
+    fn here(&self) -> &[Fate; 2] {
+        if cfg!(feature = "hardened") { &self.hardened } else { &self.default }
+    }
+}
+
+/// How a program ended.
+struct End<'a> {
+    signal: Option<i32>,
+    stdout: &'a str,
+    stderr: &'a str,
+}
+
+/// Whether a line is as it should be: `@` is the address, `#` a hexadecimal number.
+fn is_line(line: &str, pattern: &str, address: &str) -> bool {
+    let Some(line) = line.strip_prefix("gort: fatal: ") else { return false };
+    let pattern = pattern.replace('@', address);
+    let Some((before, after)) = pattern.split_once('#') else { return line == pattern };
+    line.starts_with(before)
+        && line.ends_with(after)
+        && line[before.len()..line.len() - after.len()].bytes().all(|b| b == b'x' || b.is_ascii_hexdigit())
+}
+
+impl Fate {
+    /// Fails unless the program ended so.
+    fn holds(&self, name: &str, end: &End<'_>) {
+        let End { signal, stdout, stderr } = *end;
+        let all = format!("{name}: signal {signal:?}\n--- stdout\n{stdout}--- stderr\n{stderr}");
+        // The checks of the feature `invariants` notice some of it sooner, in their own words.
+        if cfg!(feature = "invariants") && stderr.contains("fatal: invariant broken: not an object") {
+            return;
+        }
+        let after = |what: &str| stdout.lines().find_map(|l| l.strip_prefix(what));
+        let address = after("address: ").unwrap_or_else(|| panic!("no address: {all}"));
+        let survived = after("survived").is_some();
+        match self {
+            AtOnce(line) | Later(line) => {
+                assert_eq!(signal, Some(libc::SIGABRT), "{all}");
+                assert_eq!(stderr.lines().count(), 1, "not one line: {all}");
+                assert!(is_line(stderr.trim_end(), line, address), "not {line:?}: {all}");
+                assert_eq!(survived, matches!(self, Later(_)), "when? {all}");
+            }
+            Fault => {
+                assert_eq!(signal, Some(libc::SIGSEGV), "{all}");
+                assert!(!survived, "{all}");
+            }
+            GoesOn(what) => {
+                assert_eq!((signal, stderr), (None, ""), "{all}");
+                assert_eq!(after("saw: "), Some(*what), "{all}");
+            }
+            Self::None => panic!("there is such a program: {all}"),
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    fn cell(&self) -> String {
+        let message = |line: &str| line.split(" (").next().unwrap_or(line).to_owned();
+        match self {
+            AtOnce(line) => format!("at once: `{}`", message(line)),
+            Later(line) => format!("later: `{}`", message(line)),
+            Fault => "SIGSEGV".into(),
+            GoesOn("nothing" | "the heap is sound") => "not noticed; the heap stays sound".into(),
+            GoesOn(what) => format!("not noticed: {what}"),
+            Self::None => String::new(),
+        }
+    }
+}
+
+/// Both doors in one cell.
+fn cell(fates: &[Fate; 2]) -> String {
+    let [rust, c] = fates.each_ref().map(Fate::cell);
+    match (rust.as_str(), c.as_str()) {
+        (_, "") => format!("Rust {rust}"),
+        ("", _) => format!("C {c}"),
+        _ if rust == c => rust,
+        _ => format!("Rust {rust}; C {c}"),
+    }
+}
+
+/// The table as Markdown. What the sampling mode would say is not known yet.
+fn table() -> String {
+    let mut text = String::from("| misuse | default | guarded | hardened |\n|---|---|---|---|\n");
+    for row in ROWS {
+        text += &format!("| {} | {} | | {} |\n", row.title, cell(&row.default), cell(&row.hardened));
+    }
+    text
+}
+
+#[test]
+fn rust_programs_end_as_the_table_says() {
+    for row in ROWS {
+        let body = || {
+            without_core();
+            let there = programs::run(row.name).is_some();
+            assert!(!there, "{} came to an end without saying so", row.name);
+        };
+        if row.here()[0].is_none() {
+            continue;
+        }
+        Case::new("table::rust_programs_end_as_the_table_says", row.name).judge(body, |out: &Output| {
+            let (stdout, stderr) =
+                (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+            let end = End { signal: out.status.signal(), stdout: &stdout, stderr: &stderr };
+            row.here()[0].holds(row.name, &end);
+        });
+    }
+}
+
+#[test]
+fn c_programs_end_as_the_table_says() {
+    if Case::is_any() {
+        return;
+    }
+    let program = Program::compile("../misuse/programs.c", &["-Wno-use-after-free"], Way::Preload);
+    for row in ROWS.iter().filter(|row| !row.here()[1].is_none()) {
+        let out = program.run().arg(row.name).output();
+        let end = End { signal: out.status.signal(), stdout: &out.stdout, stderr: &out.stderr };
+        row.here()[1].holds(row.name, &end);
+    }
+}
+
+/// The README has the table that the programs are held to. `--nocapture` prints it.
+#[test]
+fn readme_has_the_table() {
+    let (table, readme) = (table(), Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    println!("{table}");
+    let text = fs::read_to_string(readme).expect("there is a README");
+    assert!(text.contains(&table), "the README has another table; this is the right one:\n{table}");
+}
