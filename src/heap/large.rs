@@ -98,16 +98,29 @@ impl Heap {
     }
 
     /// Gives an object a new length without copying, perhaps at another address: then the old address is gone. `None` when
-    /// only a copy can do it; then nothing changed. `align` is what the object's address must keep.
-    pub(crate) fn resize_object(&self, object: Object, n: Pages, align: usize) -> Option<NonNull<u8>> {
+    /// only a copy can do it; then nothing changed. `align` is what the object's address must keep. `make_way` is asked to free what
+    /// is behind a large object that cannot grow where it is, and says whether it did.
+    pub(crate) fn resize_object(
+        &self,
+        object: Object,
+        n: Pages,
+        align: usize,
+        make_way: impl FnOnce(Span) -> bool,
+    ) -> Option<NonNull<u8>> {
         match object {
-            Object::Large(span) => self.resize_large(span, n, align),
+            Object::Large(span) => self.resize_large(span, n, align, make_way),
             Object::Huge(h) => self.resize_huge(h, n, align),
         }
     }
 
     #[expect(unsafe_code, reason = "moves the object's page frames")]
-    fn resize_large(&self, span: Span, n: Pages, align: usize) -> Option<NonNull<u8>> {
+    fn resize_large(
+        &self,
+        span: Span,
+        n: Pages,
+        align: usize,
+        make_way: impl FnOnce(Span) -> bool,
+    ) -> Option<NonNull<u8>> {
         let at = NonNull::new(core::ptr::with_exposed_provenance_mut(span.base()))?;
         let old = span.npages();
         if n.0 <= old.0 {
@@ -116,7 +129,7 @@ impl Heap {
             }
             return Some(at);
         }
-        if self.extend(span, n) {
+        if self.extend(span, n) || (make_way(span) && self.extend(span, n)) {
             return Some(at);
         }
         let os_page = Linux.page_size();

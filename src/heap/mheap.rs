@@ -13,14 +13,14 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::huge::HugeTable;
 use super::meta::Meta;
-use super::mspan::Span;
+use super::mspan::{Span, State};
 use super::pace::Pace;
+use super::spancache::SpanCache;
 use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
-use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageCache, PageMap};
+use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageMap};
 use crate::sync::{Mutex, Once, rank};
 use crate::sys::{self, Linux, Os};
-#[cfg(feature = "invariants")]
 use crate::throw::check;
 
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
@@ -193,32 +193,39 @@ impl Heap {
         class.starts_object(Bytes(in_span)).then_some(class)
     }
 
-    /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
-    /// page cache when one is given and the span is short. Beside it, how many of its pages, counted from the first, may hold
-    /// something else than zeros (Go's needzero, finer). `None` when memory is exhausted.
+    /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. Made of what the thread's
+    /// cache has, when one is given, but that a large object's pages never come from its window: there it could not grow in place.
+    /// Beside it, how many of its pages, counted from the first, may hold something else than zeros (Go's needzero, finer). `None`
+    /// when memory is exhausted.
     pub(crate) fn alloc_span(
         &self,
         n: Pages,
         class: Option<Class>,
         align: Pages,
-        cache: Option<&mut PageCache>,
+        mut cache: Option<&mut SpanCache>,
     ) -> Option<(Span, Pages)> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
-        let block = self.alloc_metadata(metadata)?;
-        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache) else {
+        let block = self.alloc_header(metadata, cache.as_deref_mut())?;
+        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache.filter(|_| class.is_some()))
+        else {
             // SAFETY: the block was allocated above with this size and has not been used.
             unsafe { self.free_metadata(block, metadata) };
             return None;
         };
-        let base = self.address_of(start);
+        let span = self.name_span(block, start, n, class);
+        self.took_pages(n, scavenged);
+        Some((span, dirty))
+    }
+
+    /// Makes a span of pages that are the caller's, with a header in `block`, which has the length for it.
+    fn name_span(&self, block: NonNull<u8>, start: PageIdx, n: Pages, class: Option<Class>) -> Span {
         // SAFETY: the block has metadata_bytes for this class.
-        let span = unsafe { Span::init(block, base, n, class) };
+        let span = unsafe { Span::init(block, self.address_of(start), n, class) };
         self.map.set(
             PageRange { start, len: named_pages(span) },
             Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class), page: 0 },
         );
-        self.took_pages(n, scavenged);
-        Some((span, dirty))
+        span
     }
 
     /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero.
@@ -226,7 +233,7 @@ impl Heap {
         &self,
         n: Pages,
         align: Pages,
-        cache: Option<&mut PageCache>,
+        cache: Option<&mut SpanCache>,
     ) -> Option<(PageIdx, Pages, Pages)> {
         if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1)
             && let Some((start, scavenged)) = self.alloc_cached(n, cache)
@@ -241,17 +248,6 @@ impl Heap {
             }
             self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
         }
-    }
-
-    /// Pages of the thread's window, which is filled again when it is empty.
-    fn alloc_cached(&self, n: Pages, cache: &mut PageCache) -> Option<(PageIdx, Pages)> {
-        if let Some(got) = cache.alloc(n) {
-            return Some(got);
-        }
-        if cache.is_empty() {
-            *cache = self.pages.lock().alloc.alloc_to_cache()?;
-        }
-        cache.alloc(n)
     }
 
     /// Makes at least `n` more pages usable.
@@ -284,54 +280,51 @@ impl Heap {
         }
     }
 
-    /// Gives a span's pages back to the page allocator and its header to the arena.
-    pub(crate) fn free_span(&self, span: Span) {
-        let range = self.retire(span);
-        self.in_use.fetch_sub(range.len.0, Relaxed);
-        self.pages.lock().alloc.free(range);
-        self.enforce_limit();
+    /// Cuts a large span that a thread keeps behind its first `n` pages; the rest is a span that it keeps as well. `None`, and nothing
+    /// done, without memory for its header.
+    pub(crate) fn split(&self, span: Span, n: Pages, cache: &mut SpanCache) -> Option<Span> {
+        let block = self.alloc_header(Span::metadata_bytes(0), Some(cache))?;
+        let range = self.range_of(span);
+        span.set_npages(n);
+        let rest = self.name_span(block, range.start + n, range.len - n, None);
+        check!(rest.transition(State::InUse, State::Cached));
+        Some(rest)
+    }
+
+    /// Gives a span's pages back to the page allocator, and its header to the thread's cache or to the arena.
+    pub(crate) fn free_span(&self, span: Span, cache: Option<&mut SpanCache>) {
+        span.chain(None);
+        self.free_chain(Some(span), cache);
     }
 
     /// As `free_span` for spans that are chained to one another.
-    pub(crate) fn free_chain(&self, first: Option<Span>) {
+    pub(crate) fn free_chain(&self, first: Option<Span>, cache: Option<&mut SpanCache>) {
         let each = || core::iter::successors(first, |s| s.chained());
         if first.is_none() {
             return;
         }
-        each().for_each(|span| self.unmap_span(span));
+        let mut freed = 0;
+        each().for_each(|span| {
+            self.unmap_span(span);
+            freed += span.npages().0;
+        });
+        self.in_use.fetch_sub(freed, Relaxed);
         let mut pages = self.pages.lock();
-        for range in each().map(|span| self.range_of(span)) {
-            self.in_use.fetch_sub(range.len.0, Relaxed);
-            pages.alloc.free(range);
-        }
+        each().for_each(|span| pages.alloc.free(self.range_of(span)));
         drop(pages);
-        let mut meta = self.meta.lock();
-        let mut next = first;
-        while let Some(span) = next {
-            next = span.chained();
-            // SAFETY: as in `retire`.
-            unsafe { meta.free(span.address(), Span::metadata_bytes(span.nelems())) };
-        }
-        drop(meta);
+        self.free_headers(first, cache);
         self.enforce_limit();
     }
 
     /// As `free_span` for a span whose frames the kernel has already taken.
     pub(super) fn free_span_scavenged(&self, span: Span) {
-        let range = self.retire(span);
+        self.unmap_span(span);
+        let range = self.range_of(span);
         self.in_use.fetch_sub(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
         self.pages.lock().alloc.free_scavenged(range);
-    }
-
-    /// Takes a span out of the page map and frees its header; the pages are the caller's.
-    fn retire(&self, span: Span) -> PageRange {
-        self.unmap_span(span);
-        let range = self.range_of(span);
-        let metadata = Span::metadata_bytes(span.nelems());
-        // SAFETY: `alloc_span` allocated the header with this size; the page map no longer names it.
-        unsafe { self.free_metadata(span.address(), metadata) };
-        range
+        span.chain(None);
+        self.free_headers(Some(span), None);
     }
 
     /// Takes a span out of the page map, and marks its header as dead.
@@ -375,19 +368,17 @@ impl Heap {
         self.enforce_limit();
     }
 
-    /// Gives the pages of a thread's page cache back.
-    pub(crate) fn flush_page_cache(&self, cache: &mut PageCache) {
-        if !cache.is_empty() {
-            self.pages.lock().alloc.flush_cache(cache);
-        }
-    }
-
     /// A block of metadata for the layers above.
     pub(crate) fn alloc_metadata(&self, bytes: Bytes) -> Option<NonNull<u8>> {
         let mut meta = self.meta.lock();
         let block = meta.alloc(bytes);
-        self.meta_committed.store(meta.committed().0, Relaxed);
+        self.note_metadata(&meta);
         block
+    }
+
+    /// Books what the arena has committed.
+    pub(super) fn note_metadata(&self, meta: &Meta<Linux>) {
+        self.meta_committed.store(meta.committed().0, Relaxed);
     }
 
     /// Takes a block of metadata back.

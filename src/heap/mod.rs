@@ -6,6 +6,7 @@ mod meta;
 mod mheap;
 mod mspan;
 mod pace;
+mod spancache;
 mod stats;
 mod thp;
 
@@ -15,4 +16,5 @@ pub(crate) use meta::block_size;
 pub(crate) use mheap::heap_alone;
 pub(crate) use mheap::{Heap, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
+pub(crate) use spancache::SpanCache;
 pub(crate) use stats::HeapStats;

@@ -12,8 +12,9 @@ use super::bin::Bin;
 use super::large::{LONG, LargeCache};
 use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
-use crate::heap::{Heap, Span, block_size};
+use crate::heap::{Heap, Span, State, block_size};
 use crate::mcentral::{central, trim_all};
+use crate::throw::throw;
 
 /// Pointers a bin may hold at first ...
 const FIRST_CAP: usize = 8;
@@ -67,12 +68,10 @@ impl MCache {
         }
         let want = (bin.cap() / 2).max(1);
         let slots = bin.slots(want);
-        // SAFETY: the page cache is the owner's, and nothing refers to it now.
-        if unsafe { &*self.pages.get() }.is_empty() {
+        if self.spans().has_no_pages() {
             drop_long(heap);
         }
-        // SAFETY: the page cache is the owner's, and nothing below refers to it in another way.
-        let got = central(class).refill(class, heap, slots, Some(unsafe { &mut *self.pages.get() }));
+        let got = central(class).refill(class, heap, slots, Some(self.spans()));
         if got == 0 {
             return ptr::null_mut();
         }
@@ -107,7 +106,7 @@ impl MCache {
             return;
         }
         let slots = bin.slots(held);
-        central(class).flush(class, heap, &slots[..n]);
+        central(class).flush(class, heap, &slots[..n], Some(self.spans()));
         slots.copy_within(n.., 0);
         self.version.write(|| bin.moved(held - n, 0, -(n as isize)));
     }
@@ -206,7 +205,7 @@ impl MCache {
     /// Gives all large spans back, or those that `which` takes. Owner only, not for stand-ins.
     pub(super) fn drop_own_large(&self, heap: &Heap, which: impl FnOnce(&LargeCache) -> Option<Span>) {
         if !self.large.is_empty() {
-            heap.free_chain(self.gate.own(|| which(&self.large)).flatten());
+            heap.free_chain(self.gate.own(|| which(&self.large)).flatten(), Some(self.spans()));
         }
     }
 
@@ -216,6 +215,31 @@ impl MCache {
         // Not noted while another thread looks: the next time will do.
         let _ = self.gate.own(|| self.large.ask(n));
         drop_long(heap);
+    }
+
+    /// An object of `n` pages, cut off a longer span that the thread keeps. `None` if there is none. Owner only, not for stand-ins.
+    pub(crate) fn cut_large(&self, heap: &Heap, n: Pages) -> Option<Span> {
+        let cut = || {
+            let span = self.large.take_longer(n)?;
+            let Some(rest) = heap.split(span, n, self.spans()) else {
+                self.large.put_rest(span);
+                return None;
+            };
+            self.large.put_rest(rest);
+            if !span.transition(State::Cached, State::InUse) {
+                throw!("cached span changed its state"; base = span.base());
+            }
+            Some(span)
+        };
+        self.gate.own(cut).flatten()
+    }
+
+    /// Gives back the span behind a large object, if the thread keeps it: `true`. Owner only, not for stand-ins.
+    pub(crate) fn make_way(&self, heap: &Heap, span: Span) -> bool {
+        let behind = span.base() + span.bytes().0;
+        let behind = self.gate.own(|| self.large.take_at(behind)).flatten();
+        heap.free_chain(behind.inspect(|behind| behind.chain(None)), Some(self.spans()));
+        behind.is_some()
     }
 
     /// Makes room for a large span in the thread's cache, if it is to be kept. Owner only, not for stand-ins.
@@ -247,12 +271,11 @@ impl MCache {
             self.flush(bin, class, heap, bin.held());
         }
         self.drop_own_large(heap, LargeCache::take_all);
-        // SAFETY: the page cache is the owner's, and nothing else refers to it now.
-        heap.flush_page_cache(unsafe { &mut *self.pages.get() });
+        heap.flush_span_cache(self.spans());
     }
 }
 
 /// Gives back the span that is kept only until its pages are needed.
 fn drop_long(heap: &Heap) {
-    heap.free_chain(LONG.take_any());
+    heap.free_chain(LONG.take_any(), None);
 }

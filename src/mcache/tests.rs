@@ -153,7 +153,7 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                     kept.insert(span.base());
                 } else {
                     assert!(span.is(State::InUse), "nothing was done");
-                    heap.free_span(span);
+                    heap.free_span(span, None);
                 }
             }
             match random.below(400) {
@@ -177,8 +177,8 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
         }
         let much_room = rest.npages().0 > 8192;
         assert!(!much_room || reused > 100, "{reused} of {} lengths", lengths.len());
-        live.drain(..).for_each(|span| heap.free_span(span));
-        heap.free_span(rest);
+        live.drain(..).for_each(|span| heap.free_span(span, None));
+        heap.free_span(rest, None);
         m.flush_all(heap);
     }
 }
@@ -193,6 +193,6 @@ fn a_length_that_nobody_asked_for_is_not_kept() {
         m.ask_large(heap, n);
         assert!(keep_large(m, heap, span));
         assert_eq!(m.reuse_large(n, 1), Some(span));
-        heap.free_span(span);
+        heap.free_span(span, None);
     }
 }
