@@ -12,7 +12,7 @@ use super::bin::Bin;
 use super::large::{LONG, LargeCache};
 use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
-use crate::heap::{Heap, Span, State, block_size};
+use crate::heap::{Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
 use crate::throw::throw;
 
@@ -69,7 +69,7 @@ impl MCache {
         let want = (bin.cap() / 2).max(1);
         let slots = bin.slots(want);
         if self.spans().has_no_pages() {
-            drop_long(heap);
+            drop_long(heap, self.spans());
         }
         let got = central(class).refill(class, heap, slots, Some(self.spans()));
         if got == 0 {
@@ -214,7 +214,7 @@ impl MCache {
         self.event(heap);
         // Not noted while another thread looks: the next time will do.
         let _ = self.gate.own(|| self.large.ask(n));
-        drop_long(heap);
+        drop_long(heap, self.spans());
     }
 
     /// An object of `n` pages, cut off a longer span that the thread keeps. `None` if there is none. Owner only, not for stand-ins.
@@ -250,7 +250,7 @@ impl MCache {
             return;
         }
         if LargeCache::is_long(n) {
-            drop_long(heap);
+            drop_long(heap, self.spans());
         } else if self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(false) {
             self.drop_own_large(heap, LargeCache::take_all);
             let _ = self.gate.own(|| self.large.draw(n, heap.in_use_bytes()));
@@ -260,7 +260,7 @@ impl MCache {
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
     pub(crate) fn flush_all(&self, heap: &Heap) {
         self.flush_own(heap);
-        drop_long(heap);
+        drop_long(heap, self.spans());
         trim_all(heap, true);
     }
 
@@ -276,6 +276,6 @@ impl MCache {
 }
 
 /// Gives back the span that is kept only until its pages are needed.
-fn drop_long(heap: &Heap) {
-    heap.free_chain(LONG.take_any(), None);
+fn drop_long(heap: &Heap, cache: &mut SpanCache) {
+    heap.free_chain(LONG.take_any(), Some(cache));
 }
