@@ -84,13 +84,13 @@ impl SpanCache {
     }
 
     /// The headers that have `bytes`.
-    fn headers(&mut self, bytes: Bytes) -> Option<&mut Headers> {
+    fn of_length(&mut self, bytes: Bytes) -> Option<&mut Headers> {
         self.headers.get_mut(bytes.0.div_ceil(LINE) - 1)
     }
 
     /// How many headers it holds.
     #[cfg(test)]
-    fn held(&self) -> usize {
+    pub(crate) fn headers(&self) -> usize {
         self.headers.iter().map(|h| h.held).sum()
     }
 }
@@ -98,7 +98,7 @@ impl SpanCache {
 impl Heap {
     /// A block for a header of `bytes`.
     pub(super) fn alloc_header(&self, bytes: Bytes, cache: Option<&mut SpanCache>) -> Option<NonNull<u8>> {
-        let Some(headers) = cache.and_then(|c| c.headers(bytes)) else { return self.alloc_metadata(bytes) };
+        let Some(headers) = cache.and_then(|c| c.of_length(bytes)) else { return self.alloc_metadata(bytes) };
         if headers.held == 0 {
             self.fetch_headers(bytes, headers);
         }
@@ -123,7 +123,7 @@ impl Heap {
         while let Some(span) = next {
             next = span.chained();
             let (block, bytes) = (span.address(), Span::metadata_bytes(span.nelems()));
-            let mut headers = cache.as_deref_mut().and_then(|c| c.headers(bytes));
+            let mut headers = cache.as_deref_mut().and_then(|c| c.of_length(bytes));
             if let Some(headers) = headers.as_deref_mut()
                 && headers.held < 2 * BATCH
             {
@@ -163,5 +163,83 @@ impl Heap {
                 headers.flush(Bytes(lines * LINE), 0, &mut meta);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::base::{Class, Random};
+    use crate::heap::heap_alone;
+    use std::{collections::BTreeSet, vec::Vec};
+
+    /// Spans made and freed with a cache, with another and without, against the set of headers that are spans'.
+    #[test]
+    fn no_header_is_two_spans_and_few_are_kept() {
+        let (heap, _alone) = heap_alone();
+        let mut random = Random::from_env("span cache", 0);
+        let mut caches = [SpanCache::empty(), SpanCache::empty()];
+        let classes: Vec<_> =
+            Class::all().map(Some).filter(|_| random.below(4) == 0).chain([Class::new(1), None]).collect();
+        let (mut live, mut headers): (Vec<Span>, _) = (Vec::new(), BTreeSet::new());
+        for step in 0..20_000 {
+            let mut cache = caches.get_mut(random.below(3));
+            if random.below(16) < if step / 500 % 2 == 0 { 12 } else { 4 } {
+                let class = classes[random.below(classes.len())];
+                let n = class.map_or(Pages(5), Class::pages);
+                let (span, _) = heap.alloc_span(n, class, Pages(1), cache.as_deref_mut()).expect("memory");
+                assert!(headers.insert(span.address()), "a header of two spans");
+                assert_eq!(heap.span_of(ptr::without_provenance(span.base())), Some(span));
+                live.push(span);
+            } else {
+                // Several at a time, chained.
+                let mut chain = None;
+                for _ in 0..random.below(40).min(live.len()) {
+                    let span = live.swap_remove(random.below(live.len()));
+                    headers.remove(&span.address());
+                    span.chain(chain);
+                    chain = Some(span);
+                }
+                heap.free_chain(chain, cache.as_deref_mut());
+            }
+            if let Some(cache) = cache {
+                for (of_length, lines) in cache.headers.iter().zip(1..) {
+                    let chain = core::iter::successors(NonNull::new(of_length.first), |free| {
+                        // SAFETY: a free header that the cache keeps.
+                        NonNull::new(unsafe { free.as_ref() }.next)
+                    });
+                    let kept: BTreeSet<_> = chain.map(NonNull::cast::<u8>).collect();
+                    assert_eq!(kept.len(), of_length.held, "{lines} lines");
+                    assert!(kept.len() <= 2 * BATCH && kept.is_disjoint(&headers));
+                }
+                if random.below(500) == 0 {
+                    heap.flush_span_cache(cache);
+                    assert_eq!((cache.headers(), cache.has_no_pages()), (0, true));
+                }
+            }
+        }
+        live.drain(..).for_each(|span| heap.free_span(span, None));
+        caches.iter_mut().for_each(|cache| heap.flush_span_cache(cache));
+    }
+
+    #[test]
+    fn the_metadata_lock_is_taken_once_for_many_headers() {
+        let (heap, _alone) = heap_alone();
+        let mut cache = SpanCache::empty();
+        let taken = || heap.lock_counts().1.taken;
+        let mut round = |spans: usize| {
+            let before = taken();
+            let live: Vec<_> = (0..spans)
+                .map(|_| heap.alloc_span(Pages(5), None, Pages(1), Some(&mut cache)).expect("memory").0)
+                .collect();
+            live.into_iter().for_each(|span| heap.free_span(span, Some(&mut cache)));
+            taken() - before
+        };
+        round(1);
+        assert_eq!((0..100).map(|_| round(10)).sum::<u64>(), 0, "few come and go without it");
+        let many = round(1_600);
+        assert!(many > 0 && many <= 2 * 1_600 / BATCH as u64, "{many}");
+        heap.flush_span_cache(&mut cache);
     }
 }
