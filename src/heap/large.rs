@@ -13,7 +13,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::huge::{Huge, HugeTable};
 use super::mheap::Heap;
 use super::mspan::{Span, State};
-use crate::base::{Bytes, PAGE_SIZE, Pages};
+use super::shards::Group;
+use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::sys::{Linux, Os};
 
 /// From this many bytes on, frames are moved instead of copied.
@@ -152,6 +153,48 @@ impl Heap {
         self.note_peak();
         self.enforce_limit();
         Some(moved)
+    }
+
+    /// Grows a large span in place to `n` pages if the pages behind it are free; `false` when not.
+    #[must_use]
+    fn extend(&self, span: Span, n: Pages) -> bool {
+        let old = self.range_of(span);
+        let more = PageRange { start: old.end(), len: Pages(n.0 - old.len.0) };
+        // From the allocator that the span's pages are from: all of them go back to one.
+        let scavenged = self.with_owner(old.start, |alloc| alloc.alloc_at(more));
+        let Some(scavenged) = scavenged.or_else(|| self.extend_at_end(old.start, more)) else { return false };
+        span.set_npages(n);
+        self.took_pages(more.len, scavenged);
+        true
+    }
+
+    /// Takes exactly these pages where the heap ends, which grows for that if the way there is clear. They are for a span that starts
+    /// with `first`.
+    fn extend_at_end(&self, first: PageIdx, more: PageRange) -> Option<Pages> {
+        let end = more.end().0;
+        let beyond = end > self.usable.load(Relaxed) && end * PAGE_SIZE <= self.reserved.0;
+        if !beyond || self.owner_of(first) != Group::FIRST {
+            return None;
+        }
+        let mut pages = self.pages.lock();
+        let usable = self.usable.load(Relaxed);
+        if end > usable && more.start.0 <= usable {
+            let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
+            if pages.alloc.is_free(free_tail) {
+                let _ = self.grow(&mut pages, Pages(end - usable));
+            }
+        }
+        pages.alloc.alloc_at(more)
+    }
+
+    /// Shrinks a large span in place to `n` pages.
+    fn truncate(&self, span: Span, n: Pages) {
+        let old = self.range_of(span);
+        span.set_npages(n);
+        let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
+        self.in_use.fetch_sub(tail.len.0, Relaxed);
+        self.free_pages(tail, false);
+        self.enforce_limit();
     }
 
     #[expect(unsafe_code, reason = "resizes the object's mapping")]

@@ -15,6 +15,7 @@ use super::huge::HugeTable;
 use super::meta::Meta;
 use super::mspan::{Span, State};
 use super::pace::Pace;
+use super::shards::Shards;
 use super::spancache::SpanCache;
 use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
@@ -42,12 +43,14 @@ pub(crate) struct PageHeap {
 /// The process's heap.
 pub(crate) struct Heap {
     base: usize,
-    reserved: Bytes,
+    pub(super) reserved: Bytes,
     /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
     max_align: usize,
     map: PageMap<Linux>,
     /// Free and used pages. Rank HEAP: only META comes after it.
     pub(super) pages: Mutex<PageHeap, { rank::HEAP }>,
+    /// Pages of it that groups of threads have for themselves, with locks of the same rank.
+    pub(super) shards: Shards,
     /// Memory for spans, mcaches and arrays of pointers. Rank META: the last.
     pub(super) meta: Mutex<Meta<Linux>, { rank::META }>,
     /// Objects with a mapping of their own.
@@ -130,6 +133,7 @@ impl Heap {
             max_align: space.align(),
             map: PageMap::new(os, pages)?,
             pages: Mutex::new(PageHeap { alloc: PageAlloc::new(os, pages)?, space, pending: None }),
+            shards: Shards::new(pages)?,
             meta: Mutex::new(meta),
             huge: Mutex::new(HugeTable::new(os)?),
             pace: Pace::new(),
@@ -206,8 +210,7 @@ impl Heap {
     ) -> Option<(Span, Pages)> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
         let block = self.alloc_header(metadata, cache.as_deref_mut())?;
-        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache.filter(|_| class.is_some()))
-        else {
+        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache, class.is_some()) else {
             // SAFETY: the block was allocated above with this size and has not been used.
             unsafe { self.free_metadata(block, metadata) };
             return None;
@@ -228,17 +231,27 @@ impl Heap {
         span
     }
 
-    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero.
+    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero. Of the
+    /// thread's window only if `window`.
     fn alloc_pages(
         &self,
         n: Pages,
         align: Pages,
         cache: Option<&mut SpanCache>,
+        window: bool,
     ) -> Option<(PageIdx, Pages, Pages)> {
-        if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1)
-            && let Some((start, scavenged)) = self.alloc_cached(n, cache)
-        {
-            return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
+        if let Some(cache) = cache {
+            if window
+                && n.0 < CACHED_PAGES
+                && align.0 == 1
+                && let Some((start, scavenged)) = self.alloc_cached(n, cache)
+            {
+                return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
+            }
+            let got = self.alloc_in_group(cache.group(), n, align);
+            if got.is_some() {
+                return got;
+            }
         }
         let mut pages = self.pages.lock();
         loop {
@@ -251,7 +264,7 @@ impl Heap {
     }
 
     /// Makes at least `n` more pages usable.
-    fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
+    pub(super) fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;
         let tables = |alloc: &PageAlloc<Linux>| self.map.committed_bytes().0 + alloc.committed_bytes().0;
         let before = tables(alloc);
@@ -309,9 +322,7 @@ impl Heap {
             freed += span.npages().0;
         });
         self.in_use.fetch_sub(freed, Relaxed);
-        let mut pages = self.pages.lock();
-        each().for_each(|span| pages.alloc.free(self.range_of(span)));
-        drop(pages);
+        self.free_pages_of(first);
         self.free_headers(first, cache);
         self.enforce_limit();
     }
@@ -322,7 +333,7 @@ impl Heap {
         let range = self.range_of(span);
         self.in_use.fetch_sub(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
-        self.pages.lock().alloc.free_scavenged(range);
+        self.free_pages(range, true);
         span.chain(None);
         self.free_headers(Some(span), None);
     }
@@ -335,37 +346,6 @@ impl Heap {
 
     pub(super) fn range_of(&self, span: Span) -> PageRange {
         PageRange { start: self.page_of(span.base()), len: span.npages() }
-    }
-
-    /// Grows a large span in place to `n` pages if the pages behind it are free; `false` when not.
-    #[must_use]
-    pub(super) fn extend(&self, span: Span, n: Pages) -> bool {
-        let old = self.range_of(span);
-        let more = PageRange { start: old.end(), len: Pages(n.0 - old.len.0) };
-        let mut pages = self.pages.lock();
-        let usable = self.usable.load(Relaxed);
-        if more.end().0 > usable && more.start.0 <= usable && more.end().0 * PAGE_SIZE <= self.reserved.0 {
-            let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
-            // Only worth more pages when the way there is clear.
-            if pages.alloc.is_free(free_tail) {
-                let _ = self.grow(&mut pages, Pages(more.end().0 - usable));
-            }
-        }
-        let Some(scavenged) = pages.alloc.alloc_at(more) else { return false };
-        drop(pages);
-        span.set_npages(n);
-        self.took_pages(more.len, scavenged);
-        true
-    }
-
-    /// Shrinks a large span in place to `n` pages.
-    pub(super) fn truncate(&self, span: Span, n: Pages) {
-        let old = self.range_of(span);
-        span.set_npages(n);
-        let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
-        self.in_use.fetch_sub(tail.len.0, Relaxed);
-        self.pages.lock().alloc.free(tail);
-        self.enforce_limit();
     }
 
     /// A block of metadata for the layers above.
@@ -395,25 +375,28 @@ impl Heap {
     /// alone.
     pub(super) fn scavenge(&self, want: Pages, step: Pages, force: bool) -> Pages {
         let mut done = Pages(0);
-        while done.0 < want.0 {
-            let ask = Pages(step.0.min(want.0 - done.0));
-            let Some(range) = self.pages.lock().alloc.take_for_scavenge(ask, force) else { break };
-            let Some(at) = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)))
-            else {
-                break;
-            };
-            // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
-            let ok = unsafe { Linux.release(at, range.len.bytes().0) };
-            let mut pages = self.pages.lock();
-            if !ok {
-                pages.alloc.refused(range);
-                continue;
+        for group in self.groups() {
+            while done.0 < want.0 {
+                let ask = Pages(step.0.min(want.0 - done.0));
+                let Some(range) =
+                    self.with_group(group, |alloc| alloc.take_for_scavenge(ask, force)).flatten()
+                else {
+                    break;
+                };
+                let at = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)));
+                // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
+                let ok = at.is_some_and(|at| unsafe { Linux.release(at, range.len.bytes().0) });
+                self.with_group(group, |alloc| {
+                    if ok {
+                        // Before anyone can take the pages: `took_pages` subtracts them.
+                        self.released.fetch_add(range.len.0, Relaxed);
+                        alloc.scavenged(range);
+                    } else {
+                        alloc.refused(range);
+                    }
+                });
+                done.0 += if ok { range.len.0 } else { 0 };
             }
-            // Before anyone can take the pages: `took_pages` subtracts them.
-            self.released.fetch_add(range.len.0, Relaxed);
-            pages.alloc.scavenged(range);
-            drop(pages);
-            done.0 += range.len.0;
         }
         done
     }
@@ -447,6 +430,7 @@ impl Heap {
     pub(crate) fn lock_for_fork(&self) {
         self.huge.lock_for_fork();
         self.pages.lock_for_fork();
+        self.shards.lock_for_fork();
         self.meta.lock_for_fork();
     }
 
@@ -457,6 +441,8 @@ impl Heap {
     pub(crate) unsafe fn unlock_after_fork(&self, in_child: bool) {
         // SAFETY: passed on unchanged (1).
         unsafe { self.meta.unlock_after_fork(in_child) };
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.shards.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).
         unsafe { self.pages.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).
@@ -471,6 +457,7 @@ impl Heap {
         check!(pages.alloc.usable_pages().0 == self.usable.load(Relaxed));
         check!(self.released.load(Relaxed) <= self.usable.load(Relaxed));
         drop(pages);
+        self.shards.check_invariants();
         check!(self.in_use.load(Relaxed) <= self.usable.load(Relaxed));
         let huge = self.huge.lock();
         huge.check_invariants();

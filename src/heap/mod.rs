@@ -6,6 +6,7 @@ mod meta;
 mod mheap;
 mod mspan;
 mod pace;
+mod shards;
 mod spancache;
 mod stats;
 mod thp;

@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 use super::meta::{LINE, LINES, Meta};
 use super::mheap::Heap;
 use super::mspan::Span;
+use super::shards::Group;
 use crate::base::{Bytes, PageIdx, Pages};
 use crate::page::PageCache;
 use crate::sys::Linux;
@@ -26,6 +27,8 @@ const _: () = assert!(LINES[LONGEST - 1] == LONGEST, "each length of a header is
 pub(crate) struct SpanCache {
     pages: PageCache,
     headers: [Headers; LONGEST],
+    /// Whose pages it takes.
+    group: Group,
 }
 
 /// Free headers of one length.
@@ -70,12 +73,27 @@ impl Headers {
 }
 
 impl SpanCache {
-    /// One that holds nothing.
+    /// One that holds nothing, of the first group.
     pub(crate) const fn empty() -> Self {
         Self {
             pages: PageCache::empty(),
             headers: [const { Headers { first: ptr::null_mut(), held: 0 } }; LONGEST],
+            group: Group::FIRST,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn of_group(group: Group) -> Self {
+        Self { group, ..Self::empty() }
+    }
+
+    /// Takes pages from the heap's next group from now on.
+    pub(crate) fn join_next_group(&mut self, heap: &Heap) {
+        self.group = heap.next_group();
+    }
+
+    pub(super) fn group(&self) -> Group {
+        self.group
     }
 
     /// Whether the next short span takes pages from the heap.
@@ -147,7 +165,8 @@ impl Heap {
             return Some(got);
         }
         if pages.is_empty() {
-            *pages = self.pages.lock().alloc.alloc_to_cache()?;
+            let window = self.window_in_group(cache.group);
+            *pages = window.or_else(|| self.pages.lock().alloc.alloc_to_cache())?;
         }
         pages.alloc(n)
     }
@@ -155,7 +174,7 @@ impl Heap {
     /// Gives back what a thread's cache holds.
     pub(crate) fn flush_span_cache(&self, cache: &mut SpanCache) {
         if !cache.pages.is_empty() {
-            self.pages.lock().alloc.flush_cache(&mut cache.pages);
+            self.flush_window(&mut cache.pages);
         }
         if cache.headers.iter().any(|h| h.held > 0) {
             let mut meta = self.meta.lock();

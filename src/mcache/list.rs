@@ -59,6 +59,7 @@ fn make(heap: &Heap) -> Option<&'static MCache> {
     unsafe { block.write(MCache::new()) };
     // SAFETY: written above; metadata is never unmapped.
     let mcache = unsafe { block.as_ref() };
+    mcache.spans().join_next_group(heap);
     // Release: publishes the new mcache. Pairs with the Acquire in `each_mcache`.
     let _ = ALL.try_update(Release, Relaxed, |first| {
         mcache.next.store(first, Relaxed);

@@ -81,7 +81,7 @@ impl MCache {
         p
     }
 
-    /// Frees when the bin is full: gives the older half back first. Owner only, not for stand-ins.
+    /// Frees when the bin is full: gives the older half back first, or all of it. Owner only, not for stand-ins.
     pub(crate) fn free_slow(&self, class: Class, heap: &Heap, p: *mut u8) {
         self.event(heap);
         let bin = self.bin(class);
@@ -94,7 +94,9 @@ impl MCache {
         if bin.cap() == 0 {
             return self.free_direct(class, heap, p);
         }
-        self.flush(bin, class, heap, bin.held().div_ceil(2));
+        // A thread that does not allocate the class has no use for what would stay.
+        let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
+        self.flush(bin, class, heap, n);
         let pushed = bin.push(p);
         debug_assert!(pushed, "a flushed bin has room");
     }

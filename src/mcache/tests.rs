@@ -164,7 +164,9 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                 assert_eq!(span.npages(), n);
                 assert!(span.is(State::InUse));
                 match from {
-                    From::Kept => assert_eq!(kept.remove(&span.base()), Some(n), "what was kept is used again"),
+                    From::Kept => {
+                        assert_eq!(kept.remove(&span.base()), Some(n), "what was kept is used again")
+                    }
                     From::Longer => {
                         let of = kept.remove(&span.base()).expect("it is cut off what was kept");
                         let shortest = longest_before.values().filter(|&&len| len > n && len.0 <= 128).min();
@@ -175,7 +177,10 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                     From::Heap => {}
                 }
                 let before = live.range(..span.base()).next_back();
-                assert!(before.is_none_or(|(&base, s)| base + s.bytes().0 <= span.base()), "handed out twice");
+                assert!(
+                    before.is_none_or(|(&base, s)| base + s.bytes().0 <= span.base()),
+                    "handed out twice"
+                );
                 let next = live.range(span.base()..).next();
                 assert!(next.is_none_or(|(&base, _)| span.base() + n.bytes().0 <= base), "handed out twice");
                 reused += usize::from(from != From::Heap);

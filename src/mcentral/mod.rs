@@ -229,13 +229,7 @@ impl Central {
     /// Takes a batch of objects back. Ends the process with one line when one of them is not an object of `class` that is
     /// out, as far as it is noticed here.
     #[doc(alias = "uncacheSpan")]
-    pub(crate) fn flush(
-        &self,
-        class: Class,
-        heap: &Heap,
-        batch: &[*mut u8],
-        cache: Option<&mut SpanCache>,
-    ) {
+    pub(crate) fn flush(&self, class: Class, heap: &Heap, batch: &[*mut u8], cache: Option<&mut SpanCache>) {
         let mut state = self.state.lock();
         if state.transfer.is_null() {
             state.make_transfer(class, heap);
