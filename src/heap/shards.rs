@@ -171,6 +171,10 @@ impl Heap {
     #[cold]
     fn borrow_chunk(&self, group: Group, part: &Part) -> Option<()> {
         let shards = &self.shards;
+        // No look where there is hardly a chunk.
+        if self.usable.load(Relaxed).saturating_sub(self.in_use.load(Relaxed)) < 2 * LONGEST_IN_CHUNK.0 {
+            return None;
+        }
         let lent = {
             let mut pages = self.pages.lock();
             let lent = pages.alloc.lend_chunk()?;
@@ -376,6 +380,9 @@ mod tests {
                 .collect();
             spans.into_iter().for_each(|span| heap.free_span(span, Some(&mut cache)));
         };
+        // The heap has chunks to lend.
+        let (room, _) = heap.alloc_span(Pages(4096), None, Pages(1), None).expect("memory");
+        heap.free_span(room, None);
         round();
         let before = heap.pages.counts().taken;
         (0..10).for_each(|_| round());
