@@ -124,3 +124,78 @@ fn rates_relate_events_to_operations() {
     let some = Contention { operations: 4_000_000, ..none };
     assert_eq!(some.per_million(2).to_bits(), 0.5f64.to_bits());
 }
+
+/// Objects of whole pages and random lengths, one of which is replaced at a time.
+fn replace_large(objects: usize, times: usize) {
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % n
+    };
+    let mut live: Vec<_> = (0..objects as u64).map(|i| Object::new(layout(40 << 10, 8), i)).collect();
+    for i in 0..times {
+        let at = random(objects);
+        live[at] = Object::new(layout((40 << 10) + random(360 << 10), 8), i as u64);
+    }
+}
+
+#[test]
+fn large_objects_of_random_lengths_seldom_come_to_the_shared_locks() {
+    Case::new("large_objects_of_random_lengths_seldom_come_to_the_shared_locks", "it").succeeds(|| {
+        // So much is in use that the thread may keep its share.
+        let ballast = Object::new(layout(64 << 20, 8), 0);
+        replace_large(32, 1_000);
+        let before = gort::stats().contention;
+        replace_large(32, 10_000);
+        let after = gort::stats().contention;
+        let operations = after.operations - before.operations;
+        let (pages, headers) =
+            (after.page_heap.taken - before.page_heap.taken, after.metadata.taken - before.metadata.taken);
+        assert!(operations > 20_000);
+        assert!(pages < operations / 5, "{pages} of {operations}");
+        assert!(headers < operations / 30, "{headers} of {operations}");
+        drop(ballast);
+    });
+}
+
+/// Threads of many groups, whose pages come from different allocators, pass their objects on; all of it comes back.
+#[test]
+fn what_threads_of_many_groups_pass_on_comes_back() {
+    const THREADS: usize = 40;
+    Case::new("what_threads_of_many_groups_pass_on_comes_back", "it").succeeds(|| {
+        let start = Barrier::new(THREADS);
+        let passed: Vec<_> = (0..THREADS).map(|_| std::sync::Mutex::new(Vec::new())).collect();
+        thread::scope(|s| {
+            let (start, passed) = (&start, &passed);
+            let work = |number: usize| {
+                s.spawn(move || {
+                    for round in 0..6 {
+                        // All of them are there, so that each has a cache of its own.
+                        start.wait();
+                        let own = (0..60).map(|i| {
+                            let size = [SIZE, 3_000, 32 << 10, 50_000 + 4_096 * (i * 7 % 60)][i % 4];
+                            Object::new(layout(size, 8), (number * 1_000 + i) as u64)
+                        });
+                        let own: Vec<_> = own.collect();
+                        *passed[(number + 11 * round + 1) % THREADS].lock().expect("no panic") = own;
+                        start.wait();
+                        // Their contents are looked at before they are freed.
+                        let got = std::mem::take(&mut *passed[number].lock().expect("no panic"));
+                        got.iter().for_each(Object::check);
+                        drop(got);
+                    }
+                })
+            };
+            // Joined by their handles, so that their exit hooks have run.
+            let threads: Vec<_> = (0..THREADS).map(work).collect();
+            threads.into_iter().for_each(|one| one.join().expect("no thread panics"));
+        });
+        common::check_heap();
+        gort::free_os_memory();
+        common::check_heap();
+        let stats = gort::stats();
+        assert_eq!((stats.heap_objects, stats.heap_inuse), (0, 0));
+        // Windows and kept headers went back when the threads ended.
+        assert_eq!(stats.heap_idle, stats.heap_released, "{stats:?}");
+    });
+}

@@ -61,6 +61,11 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
     heap.tick();
     if let Some(mcache) = mcache {
         mcache.ask_large(heap, n);
+        if align <= PAGE_SIZE
+            && let Some(span) = mcache.cut_large(heap, n)
+        {
+            return Some((ptr::with_exposed_provenance_mut(span.base()), n.bytes()));
+        }
     }
     if align > heap.max_align() {
         return huge(heap, n, align);
@@ -69,22 +74,21 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
     is_huge
         .then(|| huge(heap, n, align))
         .flatten()
-        .or_else(|| in_heap(heap, n, align))
+        .or_else(|| in_heap(heap, mcache, n, align))
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep.
             let mcache = mcache?;
             mcache.flush_all(heap);
             mcache::drop_large(heap, Some(mcache), true);
             heap.raise_pressure();
-            in_heap(heap, n, align)
+            in_heap(heap, Some(mcache), n, align)
         })
         .or_else(|| huge(heap, n, align))
 }
 
-fn in_heap(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+fn in_heap(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     let align = Pages((align / PAGE_SIZE).max(1));
-    // Not from the thread's window of pages: there an object could not grow in place.
-    let (span, dirty) = heap.alloc_span(n, None, align, None)?;
+    let (span, dirty) = heap.alloc_span(n, None, align, mcache.map(MCache::spans))?;
     Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 
@@ -134,7 +138,7 @@ fn free_slow(p: *mut u8) {
             return;
         }
     }
-    heap.free_span(span);
+    heap.free_span(span, mcache.map(MCache::spans));
     count(mcache, None, Some(bytes));
 }
 
@@ -164,8 +168,10 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
         // Worth a copy: what is left of a long span would keep its neighbours apart.
         return None;
     }
-    let resized = heap.resize_object(object, n, new.align())?;
-    count(mine(&entered, heap), Some((n.bytes(), new.size())), Some(old_bytes));
+    let mcache = mine(&entered, heap);
+    let make_way = |span| mcache.is_some_and(|mcache| mcache.make_way(heap, span));
+    let resized = heap.resize_object(object, n, new.align(), make_way)?;
+    count(mcache, Some((n.bytes(), new.size())), Some(old_bytes));
     Some(resized.as_ptr())
 }
 

@@ -13,7 +13,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::huge::{Huge, HugeTable};
 use super::mheap::Heap;
 use super::mspan::{Span, State};
-use crate::base::{Bytes, PAGE_SIZE, Pages};
+use super::shards::Group;
+use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::sys::{Linux, Os};
 
 /// From this many bytes on, frames are moved instead of copied.
@@ -98,16 +99,29 @@ impl Heap {
     }
 
     /// Gives an object a new length without copying, perhaps at another address: then the old address is gone. `None` when
-    /// only a copy can do it; then nothing changed. `align` is what the object's address must keep.
-    pub(crate) fn resize_object(&self, object: Object, n: Pages, align: usize) -> Option<NonNull<u8>> {
+    /// only a copy can do it; then nothing changed. `align` is what the object's address must keep. `make_way` is asked to free what
+    /// is behind a large object that cannot grow where it is, and says whether it did.
+    pub(crate) fn resize_object(
+        &self,
+        object: Object,
+        n: Pages,
+        align: usize,
+        make_way: impl FnOnce(Span) -> bool,
+    ) -> Option<NonNull<u8>> {
         match object {
-            Object::Large(span) => self.resize_large(span, n, align),
+            Object::Large(span) => self.resize_large(span, n, align, make_way),
             Object::Huge(h) => self.resize_huge(h, n, align),
         }
     }
 
     #[expect(unsafe_code, reason = "moves the object's page frames")]
-    fn resize_large(&self, span: Span, n: Pages, align: usize) -> Option<NonNull<u8>> {
+    fn resize_large(
+        &self,
+        span: Span,
+        n: Pages,
+        align: usize,
+        make_way: impl FnOnce(Span) -> bool,
+    ) -> Option<NonNull<u8>> {
         let at = NonNull::new(core::ptr::with_exposed_provenance_mut(span.base()))?;
         let old = span.npages();
         if n.0 <= old.0 {
@@ -116,7 +130,7 @@ impl Heap {
             }
             return Some(at);
         }
-        if self.extend(span, n) {
+        if self.extend(span, n) || (make_way(span) && self.extend(span, n)) {
             return Some(at);
         }
         let os_page = Linux.page_size();
@@ -139,6 +153,48 @@ impl Heap {
         self.note_peak();
         self.enforce_limit();
         Some(moved)
+    }
+
+    /// Grows a large span in place to `n` pages if the pages behind it are free; `false` when not.
+    #[must_use]
+    fn extend(&self, span: Span, n: Pages) -> bool {
+        let old = self.range_of(span);
+        let more = PageRange { start: old.end(), len: Pages(n.0 - old.len.0) };
+        // From the allocator that the span's pages are from: all of them go back to one.
+        let scavenged = self.with_owner(old.start, |alloc| alloc.alloc_at(more));
+        let Some(scavenged) = scavenged.or_else(|| self.extend_at_end(old.start, more)) else { return false };
+        span.set_npages(n);
+        self.took_pages(more.len, scavenged);
+        true
+    }
+
+    /// Takes exactly these pages where the heap ends, which grows for that if the way there is clear. They are for a span that starts
+    /// with `first`.
+    fn extend_at_end(&self, first: PageIdx, more: PageRange) -> Option<Pages> {
+        let end = more.end().0;
+        let beyond = end > self.usable.load(Relaxed) && end * PAGE_SIZE <= self.reserved.0;
+        if !beyond || self.owner_of(first) != Group::FIRST {
+            return None;
+        }
+        let mut pages = self.pages.lock();
+        let usable = self.usable.load(Relaxed);
+        if end > usable && more.start.0 <= usable {
+            let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
+            if pages.alloc.is_free(free_tail) {
+                let _ = self.grow(&mut pages, Pages(end - usable), true);
+            }
+        }
+        pages.alloc.alloc_at(more)
+    }
+
+    /// Shrinks a large span in place to `n` pages.
+    fn truncate(&self, span: Span, n: Pages) {
+        let old = self.range_of(span);
+        span.set_npages(n);
+        let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
+        self.in_use.fetch_sub(tail.len.0, Relaxed);
+        self.free_pages(tail, false);
+        self.enforce_limit();
     }
 
     #[expect(unsafe_code, reason = "resizes the object's mapping")]

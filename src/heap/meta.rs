@@ -17,7 +17,7 @@ use crate::throw::check;
 /// Bytes of a cache line, the unit of metadata blocks.
 pub(crate) const LINE: usize = 64;
 /// Sizes a block may have, in lines: small ones exactly, then powers of two.
-const LINES: [usize; 12] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+pub(super) const LINES: [usize; 12] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 /// Bytes committed at a time, so that one `mprotect` serves hundreds of spans.
 const COMMIT_STEP: usize = 64 << 10;
 /// Inaccessible bytes at each end: a kernel page of any supported size.

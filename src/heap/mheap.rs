@@ -13,15 +13,16 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use super::huge::HugeTable;
 use super::meta::Meta;
-use super::mspan::Span;
+use super::mspan::{Span, State};
 use super::objects;
 use super::pace::Pace;
+use super::shards::Shards;
+use super::spancache::SpanCache;
 use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
-use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageCache, PageMap};
+use crate::page::{AddressSpace, Entry, Kind, PageAlloc, PageMap};
 use crate::sync::{Mutex, Once, rank};
 use crate::sys::{self, Linux, Os};
-#[cfg(feature = "invariants")]
 use crate::throw::check;
 
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
@@ -44,12 +45,14 @@ pub(crate) struct PageHeap {
 /// The process's heap.
 pub(crate) struct Heap {
     base: usize,
-    reserved: Bytes,
+    pub(super) reserved: Bytes,
     /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
     max_align: usize,
     map: PageMap<Linux>,
     /// Free and used pages. Rank HEAP: only META comes after it.
     pub(super) pages: Mutex<PageHeap, { rank::HEAP }>,
+    /// Pages of it that groups of threads have for themselves, with locks of the same rank.
+    pub(super) shards: Shards,
     /// Memory for spans, mcaches and arrays of pointers. Rank META: the last.
     pub(super) meta: Mutex<Meta<Linux>, { rank::META }>,
     /// Objects with a mapping of their own.
@@ -131,6 +134,7 @@ impl Heap {
             max_align: space.align(),
             map: PageMap::new(os, pages)?,
             pages: Mutex::new(PageHeap { alloc: PageAlloc::new(os, pages)?, space, pending: None }),
+            shards: Shards::new(pages)?,
             meta: Mutex::new(meta),
             huge: Mutex::new(HugeTable::new(os)?),
             pace: Pace::new(),
@@ -194,45 +198,61 @@ impl Heap {
         class.starts_object(Bytes(in_span)).then_some(class)
     }
 
-    /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. From the thread's
-    /// page cache when one is given and the span is short. Beside it, how many of its pages, counted from the first, may hold
-    /// something else than zeros (Go's needzero, finer). `None` when memory is exhausted.
+    /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. Made of what the thread's
+    /// cache has, when one is given, but that a large object's pages never come from its window: there it could not grow in place.
+    /// Beside it, how many of its pages, counted from the first, may hold something else than zeros (Go's needzero, finer). `None`
+    /// when memory is exhausted.
     pub(crate) fn alloc_span(
         &self,
         n: Pages,
         class: Option<Class>,
         align: Pages,
-        cache: Option<&mut PageCache>,
+        mut cache: Option<&mut SpanCache>,
     ) -> Option<(Span, Pages)> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
-        let block = self.alloc_metadata(metadata)?;
-        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache) else {
+        let block = self.alloc_header(metadata, cache.as_deref_mut())?;
+        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache, class.is_some()) else {
             // SAFETY: the block was allocated above with this size and has not been used.
             unsafe { self.free_metadata(block, metadata) };
             return None;
         };
-        let base = self.address_of(start);
-        // SAFETY: the block has metadata_bytes for this class.
-        let span = unsafe { Span::init(block, base, n, class) };
-        self.map.set(
-            PageRange { start, len: named_pages(span) },
-            Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class), page: 0 },
-        );
+        let span = self.name_span(block, start, n, class);
         self.took_pages(n, scavenged);
         Some((span, dirty))
     }
 
-    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero.
+    /// Makes a span of pages that are the caller's, with a header in `block`, which has the length for it.
+    fn name_span(&self, block: NonNull<u8>, start: PageIdx, n: Pages, class: Option<Class>) -> Span {
+        // SAFETY: the block has metadata_bytes for this class.
+        let span = unsafe { Span::init(block, self.address_of(start), n, class) };
+        self.map.set(
+            PageRange { start, len: named_pages(span) },
+            Entry { span: block, class: class.map_or(0, |c| c.index() as u8), kind: kind(class), page: 0 },
+        );
+        span
+    }
+
+    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero. Of the
+    /// thread's window only if `window`.
     fn alloc_pages(
         &self,
         n: Pages,
         align: Pages,
-        cache: Option<&mut PageCache>,
+        cache: Option<&mut SpanCache>,
+        window: bool,
     ) -> Option<(PageIdx, Pages, Pages)> {
-        if let Some(cache) = cache.filter(|_| n.0 < CACHED_PAGES && align.0 == 1)
-            && let Some((start, scavenged)) = self.alloc_cached(n, cache)
-        {
-            return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
+        if let Some(cache) = cache {
+            if window
+                && n.0 < CACHED_PAGES
+                && align.0 == 1
+                && let Some((start, scavenged)) = self.alloc_cached(n, cache)
+            {
+                return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
+            }
+            let got = self.alloc_in_group(cache.group(), n, align);
+            if got.is_some() {
+                return got;
+            }
         }
         let mut pages = self.pages.lock();
         loop {
@@ -245,19 +265,8 @@ impl Heap {
         }
     }
 
-    /// Pages of the thread's window, which is filled again when it is empty.
-    fn alloc_cached(&self, n: Pages, cache: &mut PageCache) -> Option<(PageIdx, Pages)> {
-        if let Some(got) = cache.alloc(n) {
-            return Some(got);
-        }
-        if cache.is_empty() {
-            *cache = self.pages.lock().alloc.alloc_to_cache()?;
-        }
-        cache.alloc(n)
-    }
-
     /// Makes at least `n` more pages usable, which will soon be filled, or perhaps not.
-    fn grow(&self, pages: &mut PageHeap, n: Pages, filled: bool) -> Option<()> {
+    pub(super) fn grow(&self, pages: &mut PageHeap, n: Pages, filled: bool) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;
         let tables = |alloc: &PageAlloc<Linux>| self.map.committed_bytes().0 + alloc.committed_bytes().0;
         let before = tables(alloc);
@@ -286,54 +295,49 @@ impl Heap {
         }
     }
 
-    /// Gives a span's pages back to the page allocator and its header to the arena.
-    pub(crate) fn free_span(&self, span: Span) {
-        let range = self.retire(span);
-        self.in_use.fetch_sub(range.len.0, Relaxed);
-        self.pages.lock().alloc.free(range);
-        self.enforce_limit();
+    /// Cuts a large span that a thread keeps behind its first `n` pages; the rest is a span that it keeps as well. `None`, and nothing
+    /// done, without memory for its header.
+    pub(crate) fn split(&self, span: Span, n: Pages, cache: &mut SpanCache) -> Option<Span> {
+        let block = self.alloc_header(Span::metadata_bytes(0), Some(cache))?;
+        let range = self.range_of(span);
+        span.set_npages(n);
+        let rest = self.name_span(block, range.start + n, range.len - n, None);
+        check!(rest.transition(State::InUse, State::Cached));
+        Some(rest)
+    }
+
+    /// Gives a span's pages back to the page allocator, and its header to the thread's cache or to the arena.
+    pub(crate) fn free_span(&self, span: Span, cache: Option<&mut SpanCache>) {
+        span.chain(None);
+        self.free_chain(Some(span), cache);
     }
 
     /// As `free_span` for spans that are chained to one another.
-    pub(crate) fn free_chain(&self, first: Option<Span>) {
+    pub(crate) fn free_chain(&self, first: Option<Span>, cache: Option<&mut SpanCache>) {
         let each = || core::iter::successors(first, |s| s.chained());
         if first.is_none() {
             return;
         }
-        each().for_each(|span| self.unmap_span(span));
-        let mut pages = self.pages.lock();
-        for range in each().map(|span| self.range_of(span)) {
-            self.in_use.fetch_sub(range.len.0, Relaxed);
-            pages.alloc.free(range);
-        }
-        drop(pages);
-        let mut meta = self.meta.lock();
-        let mut next = first;
-        while let Some(span) = next {
-            next = span.chained();
-            // SAFETY: as in `retire`.
-            unsafe { meta.free(span.address(), Span::metadata_bytes(span.nelems())) };
-        }
-        drop(meta);
+        let mut freed = 0;
+        each().for_each(|span| {
+            self.unmap_span(span);
+            freed += span.npages().0;
+        });
+        self.in_use.fetch_sub(freed, Relaxed);
+        self.free_pages_of(first);
+        self.free_headers(first, cache);
         self.enforce_limit();
     }
 
     /// As `free_span` for a span whose frames the kernel has already taken.
     pub(super) fn free_span_scavenged(&self, span: Span) {
-        let range = self.retire(span);
-        self.in_use.fetch_sub(range.len.0, Relaxed);
-        self.released.fetch_add(range.len.0, Relaxed);
-        self.pages.lock().alloc.free_scavenged(range);
-    }
-
-    /// Takes a span out of the page map and frees its header; the pages are the caller's.
-    fn retire(&self, span: Span) -> PageRange {
         self.unmap_span(span);
         let range = self.range_of(span);
-        let metadata = Span::metadata_bytes(span.nelems());
-        // SAFETY: `alloc_span` allocated the header with this size; the page map no longer names it.
-        unsafe { self.free_metadata(span.address(), metadata) };
-        range
+        self.in_use.fetch_sub(range.len.0, Relaxed);
+        self.released.fetch_add(range.len.0, Relaxed);
+        self.free_pages(range, true);
+        span.chain(None);
+        self.free_headers(Some(span), None);
     }
 
     /// Takes a span out of the page map, and marks its header as dead.
@@ -346,50 +350,17 @@ impl Heap {
         PageRange { start: self.page_of(span.base()), len: span.npages() }
     }
 
-    /// Grows a large span in place to `n` pages if the pages behind it are free; `false` when not.
-    #[must_use]
-    pub(super) fn extend(&self, span: Span, n: Pages) -> bool {
-        let old = self.range_of(span);
-        let more = PageRange { start: old.end(), len: Pages(n.0 - old.len.0) };
-        let mut pages = self.pages.lock();
-        let usable = self.usable.load(Relaxed);
-        if more.end().0 > usable && more.start.0 <= usable && more.end().0 * PAGE_SIZE <= self.reserved.0 {
-            let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
-            // Only worth more pages when the way there is clear.
-            if pages.alloc.is_free(free_tail) {
-                let _ = self.grow(&mut pages, Pages(more.end().0 - usable), true);
-            }
-        }
-        let Some(scavenged) = pages.alloc.alloc_at(more) else { return false };
-        drop(pages);
-        span.set_npages(n);
-        self.took_pages(more.len, scavenged);
-        true
-    }
-
-    /// Shrinks a large span in place to `n` pages.
-    pub(super) fn truncate(&self, span: Span, n: Pages) {
-        let old = self.range_of(span);
-        span.set_npages(n);
-        let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
-        self.in_use.fetch_sub(tail.len.0, Relaxed);
-        self.pages.lock().alloc.free(tail);
-        self.enforce_limit();
-    }
-
-    /// Gives the pages of a thread's page cache back.
-    pub(crate) fn flush_page_cache(&self, cache: &mut PageCache) {
-        if !cache.is_empty() {
-            self.pages.lock().alloc.flush_cache(cache);
-        }
-    }
-
     /// A block of metadata for the layers above.
     pub(crate) fn alloc_metadata(&self, bytes: Bytes) -> Option<NonNull<u8>> {
         let mut meta = self.meta.lock();
         let block = meta.alloc(bytes);
-        self.meta_committed.store(meta.committed().0, Relaxed);
+        self.note_metadata(&meta);
         block
+    }
+
+    /// Books what the arena has committed.
+    pub(super) fn note_metadata(&self, meta: &Meta<Linux>) {
+        self.meta_committed.store(meta.committed().0, Relaxed);
     }
 
     /// Takes a block of metadata back.
@@ -406,25 +377,28 @@ impl Heap {
     /// alone.
     pub(super) fn scavenge(&self, want: Pages, step: Pages, force: bool) -> Pages {
         let mut done = Pages(0);
-        while done.0 < want.0 {
-            let ask = Pages(step.0.min(want.0 - done.0));
-            let Some(range) = self.pages.lock().alloc.take_for_scavenge(ask, force) else { break };
-            let Some(at) = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)))
-            else {
-                break;
-            };
-            // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
-            let ok = unsafe { Linux.release(at, range.len.bytes().0) };
-            let mut pages = self.pages.lock();
-            if !ok {
-                pages.alloc.refused(range);
-                continue;
+        for group in self.groups() {
+            while done.0 < want.0 {
+                let ask = Pages(step.0.min(want.0 - done.0));
+                let Some(range) =
+                    self.with_group(group, |alloc| alloc.take_for_scavenge(ask, force)).flatten()
+                else {
+                    break;
+                };
+                let at = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)));
+                // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
+                let ok = at.is_some_and(|at| unsafe { Linux.release(at, range.len.bytes().0) });
+                self.with_group(group, |alloc| {
+                    if ok {
+                        // Before anyone can take the pages: `took_pages` subtracts them.
+                        self.released.fetch_add(range.len.0, Relaxed);
+                        alloc.scavenged(range);
+                    } else {
+                        alloc.refused(range);
+                    }
+                });
+                done.0 += if ok { range.len.0 } else { 0 };
             }
-            // Before anyone can take the pages: `took_pages` subtracts them.
-            self.released.fetch_add(range.len.0, Relaxed);
-            pages.alloc.scavenged(range);
-            drop(pages);
-            done.0 += range.len.0;
         }
         done
     }
@@ -458,6 +432,7 @@ impl Heap {
     pub(crate) fn lock_for_fork(&self) {
         self.huge.lock_for_fork();
         self.pages.lock_for_fork();
+        self.shards.lock_for_fork();
         self.meta.lock_for_fork();
     }
 
@@ -468,6 +443,8 @@ impl Heap {
     pub(crate) unsafe fn unlock_after_fork(&self, in_child: bool) {
         // SAFETY: passed on unchanged (1).
         unsafe { self.meta.unlock_after_fork(in_child) };
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.shards.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).
         unsafe { self.pages.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).
@@ -482,6 +459,7 @@ impl Heap {
         check!(pages.alloc.usable_pages().0 == self.usable.load(Relaxed));
         check!(self.released.load(Relaxed) <= self.usable.load(Relaxed));
         drop(pages);
+        self.shards.check_invariants();
         check!(self.in_use.load(Relaxed) <= self.usable.load(Relaxed));
         let huge = self.huge.lock();
         huge.check_invariants();

@@ -9,6 +9,8 @@ mod mspan;
 #[cfg_attr(not(feature = "hardened"), path = "objects_plain.rs")]
 mod objects;
 mod pace;
+mod shards;
+mod spancache;
 mod stats;
 mod thp;
 
@@ -20,4 +22,5 @@ pub(crate) use mheap::{Heap, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
 #[cfg(feature = "hardened")]
 pub(crate) use objects::{ObjectState, ObjectWord, random, secret};
+pub(crate) use spancache::SpanCache;
 pub(crate) use stats::HeapStats;

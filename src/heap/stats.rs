@@ -40,9 +40,9 @@ impl Heap {
         }
     }
 
-    /// The counts of the page allocator's lock and of the metadata's.
+    /// The counts of the page allocators' locks together, and of the metadata's.
     pub(crate) fn lock_counts(&self) -> (LockCounts, LockCounts) {
-        (self.pages.counts(), self.meta.counts())
+        (self.pages.counts().plus(self.shards.lock_counts()), self.meta.counts())
     }
 
     /// Bytes in spans and huge objects.

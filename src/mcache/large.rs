@@ -5,6 +5,9 @@
 //! loads and stores, or another thread that looks once a second after those that have not used theirs. Of the longer ones the
 //! process keeps one, until a thread needs pages for something else: it is then the first to go.
 //!
+//! A length of which none is kept is cut off the shortest span that is longer, and the rest is kept in turn. It is in the way if the
+//! object is to grow in place: then it is given back, and the pages behind the object are free again.
+//!
 //! Only lengths that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to
 //! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, they keep nothing by length, because
 //! nobody else could take it from a thread that idles.
@@ -82,6 +85,50 @@ impl LargeCache {
         self.held.set(self.held.get() - n.0);
         self.used();
         Some(span)
+    }
+
+    /// Takes the shortest span of more than `n` pages, for the first `n` of them. The rest is to come back by `put_rest`.
+    pub(super) fn take_longer(&self, n: Pages) -> Option<Span> {
+        if self.held.get() <= n.0 {
+            return None;
+        }
+        let first = self.by_length.get(n.0 + 1..)?.iter().find(|first| first.get().is_some())?;
+        let span = first.get()?;
+        first.set(span.chained());
+        self.held.set(self.held.get() - span.npages().0);
+        self.used();
+        Some(span)
+    }
+
+    /// Keeps what is left of a span that was just taken out.
+    pub(super) fn put_rest(&self, span: Span) {
+        if let Some(first) = self.by_length.get(span.npages().0) {
+            span.chain(first.get());
+            first.set(Some(span));
+            self.held.set(self.held.get() + span.npages().0);
+        }
+    }
+
+    /// Takes out the span that starts at this address.
+    pub(super) fn take_at(&self, base: usize) -> Option<Span> {
+        // No look at the page map: another thread may be about to free what starts there.
+        for first in self.by_length.iter().filter(|_| self.held.get() > 0) {
+            let mut before: Option<Span> = None;
+            let mut next = first.get();
+            while let Some(span) = next {
+                next = span.chained();
+                if span.base() == base {
+                    match before {
+                        Some(before) => before.chain(next),
+                        None => first.set(next),
+                    }
+                    self.held.set(self.held.get() - span.npages().0);
+                    return Some(span);
+                }
+                before = Some(span);
+            }
+        }
+        None
     }
 
     /// Notes that a span of `n` pages was asked for, and there was none.

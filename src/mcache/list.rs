@@ -59,6 +59,7 @@ fn make(heap: &Heap) -> Option<&'static MCache> {
     unsafe { block.write(MCache::new()) };
     // SAFETY: written above; metadata is never unmapped.
     let mcache = unsafe { block.as_ref() };
+    mcache.spans().join_next_group(heap);
     // Release: publishes the new mcache. Pairs with the Acquire in `each_mcache`.
     let _ = ALL.try_update(Release, Relaxed, |first| {
         mcache.next.store(first, Relaxed);
@@ -99,7 +100,7 @@ static SWEEPING: AtomicBool = AtomicBool::new(false);
 /// Gives back the large spans that their threads have not used since the last call; with `all`, all of them. `own` is the calling
 /// thread's mcache, if it has one and may use it. Those of a thread that is at it this very moment stay.
 pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
-    heap.free_chain(if all { LONG.take_any() } else { LONG.take_idle() });
+    heap.free_chain(if all { LONG.take_any() } else { LONG.take_idle() }, None);
     let which = if all { LargeCache::take_all } else { LargeCache::take_idle };
     if let Some(own) = own {
         own.drop_own_large(heap, which);
@@ -117,7 +118,7 @@ pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
         // One fence for all.
         let fenced = sys::thread::fence_all();
         for m in each_mcache().filter(|m| m.gate.is_claimed()) {
-            heap.free_chain(m.gate.unclaim_after(fenced, || which(&m.large)).flatten());
+            heap.free_chain(m.gate.unclaim_after(fenced, || which(&m.large)).flatten(), None);
         }
     }
     // Release: pairs with the Acquire above.

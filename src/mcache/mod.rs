@@ -30,8 +30,7 @@ use core::ptr;
 use core::sync::atomic::AtomicPtr;
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
-use crate::heap::{Span, State};
-use crate::page::PageCache;
+use crate::heap::{Span, SpanCache, State};
 use crate::sync::Biased;
 use crate::sys::tls_slot;
 use crate::throw::throw;
@@ -56,8 +55,8 @@ pub(crate) struct MCache {
     #[cfg(feature = "hardened")]
     quarantine: quarantine::Quarantine,
     version: Version,
-    /// Free pages for short spans. Owner only.
-    pages: UnsafeCell<PageCache>,
+    /// Free pages and headers for spans. Owner only.
+    spans: UnsafeCell<SpanCache>,
     /// Bytes that the bins may hold together, as their capacities stand. Owner only.
     capacity: Cell<usize>,
     /// Slow paths taken since the bins were last looked at. Owner only.
@@ -112,7 +111,7 @@ impl MCache {
             #[cfg(feature = "hardened")]
             quarantine: quarantine::Quarantine::new(),
             version: Version::new(),
-            pages: UnsafeCell::new(PageCache::empty()),
+            spans: UnsafeCell::new(SpanCache::empty()),
             capacity: Cell::new(0),
             events: Cell::new(0),
             pressure: Cell::new(0),
@@ -150,6 +149,13 @@ impl MCache {
     #[must_use]
     pub(crate) fn push_marked(&self, class: Class, p: *mut u8) -> bool {
         self.gate.mark(|| self.bin(class).push_unless_on_top(p)) == Some(true)
+    }
+
+    /// What spans are made of. Owner only, and never twice at once; not for stand-ins.
+    #[expect(clippy::mut_from_ref, reason = "only the owner calls it, and never twice at once")]
+    pub(crate) fn spans(&self) -> &mut SpanCache {
+        // SAFETY: the owner's, and nothing else refers to it now.
+        unsafe { &mut *self.spans.get() }
     }
 
     /// Whether it is a stand-in for a thread that has no mcache (yet, or any more), or must not use it now.

@@ -12,7 +12,7 @@ use super::bin::Bin;
 use super::large::{LONG, LargeCache};
 use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
-use crate::heap::{Heap, Span, block_size};
+use crate::heap::{Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
 use crate::throw::throw;
 
@@ -68,12 +68,10 @@ impl MCache {
         }
         let want = (bin.cap() / 2).max(1);
         let slots = bin.slots(want);
-        // SAFETY: the page cache is the owner's, and nothing refers to it now.
-        if unsafe { &*self.pages.get() }.is_empty() {
-            drop_long(heap);
+        if self.spans().has_no_pages() {
+            drop_long(heap, self.spans());
         }
-        // SAFETY: the page cache is the owner's, and nothing below refers to it in another way.
-        let got = central(class).refill(class, heap, slots, Some(unsafe { &mut *self.pages.get() }));
+        let got = central(class).refill(class, heap, slots, Some(self.spans()));
         if got == 0 {
             return ptr::null_mut();
         }
@@ -83,7 +81,7 @@ impl MCache {
         p
     }
 
-    /// Frees when the bin is full: gives the older half back first. Owner only, not for stand-ins.
+    /// Frees when the bin is full: gives the older half back first, or all of it. Owner only, not for stand-ins.
     pub(crate) fn free_slow(&self, class: Class, heap: &Heap, p: *mut u8) {
         self.event(heap);
         let bin = self.bin(class);
@@ -96,7 +94,9 @@ impl MCache {
         if bin.cap() == 0 {
             return self.free_direct(class, heap, p);
         }
-        self.flush(bin, class, heap, bin.held().div_ceil(2));
+        // A thread that does not allocate the class has no use for what would stay.
+        let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
+        self.flush(bin, class, heap, n);
         let pushed = bin.push(p);
         debug_assert!(pushed, "a flushed bin has room");
     }
@@ -109,7 +109,7 @@ impl MCache {
         }
         let slots = bin.slots(held);
         refuse_twins(class, &slots[..held.min(n + 1)]);
-        central(class).flush(class, heap, &slots[..n]);
+        central(class).flush(class, heap, &slots[..n], Some(self.spans()));
         slots.copy_within(n.., 0);
         self.version.write(|| bin.moved(held - n, 0, -(n as isize)));
     }
@@ -208,7 +208,7 @@ impl MCache {
     /// Gives all large spans back, or those that `which` takes. Owner only, not for stand-ins.
     pub(super) fn drop_own_large(&self, heap: &Heap, which: impl FnOnce(&LargeCache) -> Option<Span>) {
         if !self.large.is_empty() {
-            heap.free_chain(self.gate.own(|| which(&self.large)).flatten());
+            heap.free_chain(self.gate.own(|| which(&self.large)).flatten(), Some(self.spans()));
         }
     }
 
@@ -217,7 +217,32 @@ impl MCache {
         self.event(heap);
         // Not noted while another thread looks: the next time will do.
         let _ = self.gate.own(|| self.large.ask(n));
-        drop_long(heap);
+        drop_long(heap, self.spans());
+    }
+
+    /// An object of `n` pages, cut off a longer span that the thread keeps. `None` if there is none. Owner only, not for stand-ins.
+    pub(crate) fn cut_large(&self, heap: &Heap, n: Pages) -> Option<Span> {
+        let cut = || {
+            let span = self.large.take_longer(n)?;
+            let Some(rest) = heap.split(span, n, self.spans()) else {
+                self.large.put_rest(span);
+                return None;
+            };
+            self.large.put_rest(rest);
+            if !span.transition(State::Cached, State::InUse) {
+                throw!("cached span changed its state"; base = span.base());
+            }
+            Some(span)
+        };
+        self.gate.own(cut).flatten()
+    }
+
+    /// Gives back the span behind a large object, if the thread keeps it: `true`. Owner only, not for stand-ins.
+    pub(crate) fn make_way(&self, heap: &Heap, span: Span) -> bool {
+        let behind = span.base() + span.bytes().0;
+        let behind = self.gate.own(|| self.large.take_at(behind)).flatten();
+        heap.free_chain(behind.inspect(|behind| behind.chain(None)), Some(self.spans()));
+        behind.is_some()
     }
 
     /// Makes room for a large span in the thread's cache, if it is to be kept. Owner only, not for stand-ins.
@@ -228,7 +253,7 @@ impl MCache {
             return;
         }
         if LargeCache::is_long(n) {
-            drop_long(heap);
+            drop_long(heap, self.spans());
         } else if self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(false) {
             self.drop_own_large(heap, LargeCache::take_all);
             let _ = self.gate.own(|| self.large.draw(n, heap.in_use_bytes()));
@@ -238,7 +263,7 @@ impl MCache {
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.
     pub(crate) fn flush_all(&self, heap: &Heap) {
         self.flush_own(heap);
-        drop_long(heap);
+        drop_long(heap, self.spans());
         trim_all(heap, true);
     }
 
@@ -251,8 +276,7 @@ impl MCache {
             self.flush(bin, class, heap, bin.held());
         }
         self.drop_own_large(heap, LargeCache::take_all);
-        // SAFETY: the page cache is the owner's, and nothing else refers to it now.
-        heap.flush_page_cache(unsafe { &mut *self.pages.get() });
+        heap.flush_span_cache(self.spans());
     }
 }
 
@@ -268,6 +292,6 @@ fn refuse_twins(class: Class, batch: &[*mut u8]) {
 }
 
 /// Gives back the span that is kept only until its pages are needed.
-fn drop_long(heap: &Heap) {
-    heap.free_chain(LONG.take_any());
+fn drop_long(heap: &Heap, cache: &mut SpanCache) {
+    heap.free_chain(LONG.take_any(), Some(cache));
 }

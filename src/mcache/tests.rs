@@ -1,7 +1,11 @@
 //! Random programs on an mcache of the test's own, against a slow twin that counts by hand.
 
 extern crate std;
-use std::{boxed::Box, collections::BTreeSet, vec::Vec};
+use std::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use super::{Counts, MCache};
 use crate::base::{Class, NUM_CLASSES, PAGE_SIZE, Pages, Random};
@@ -102,16 +106,24 @@ fn a_cache_that_only_frees_stays_small() {
     assert_eq!(eater.class_counts(class), (0, 50_000));
 }
 
-/// A large object, as the door makes one.
-fn alloc_large(m: &MCache, heap: &heap::Heap, n: Pages) -> (Span, bool) {
-    match m.reuse_large(n, n.bytes().0) {
-        Some(span) => (span, true),
-        None => {
-            m.ask_large(heap, n);
-            let (span, _) = heap.alloc_span(n, None, Pages(1), None).expect("the OS has memory");
-            (span, false)
-        }
+/// A large object, as the door makes one, and where it came from.
+fn alloc_large(m: &MCache, heap: &heap::Heap, n: Pages) -> (Span, From) {
+    if let Some(span) = m.reuse_large(n, n.bytes().0) {
+        return (span, From::Kept);
     }
+    m.ask_large(heap, n);
+    if let Some(span) = m.cut_large(heap, n) {
+        return (span, From::Longer);
+    }
+    let (span, _) = heap.alloc_span(n, None, Pages(1), Some(m.spans())).expect("the OS has memory");
+    (span, From::Heap)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum From {
+    Kept,
+    Longer,
+    Heap,
 }
 
 /// Keeps it, as the door does.
@@ -122,9 +134,18 @@ fn keep_large(m: &MCache, heap: &heap::Heap, span: Span) -> bool {
     }
 }
 
+/// The twin of what is kept: first addresses and lengths, for those that the heap still says are kept.
+fn still_kept(kept: &mut BTreeMap<usize, Pages>, heap: &heap::Heap) {
+    kept.retain(|&base, n| {
+        let at = core::ptr::with_exposed_provenance::<u8>(base);
+        heap.large_at(at).is_some_and(|span| span.is(State::Cached) && span.npages() == *n)
+    });
+}
+
 #[test]
 fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
     let (heap, _alone) = heap::heap_alone();
+    let mut cut = 0;
     for case in 0..8 {
         let mut random = Random::from_env("large spans", case);
         let m = Box::leak(Box::new(MCache::new()));
@@ -133,27 +154,45 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
         let (rest, _) = heap.alloc_span(rest, None, Pages(1), None).expect("the OS has memory");
         let mut most = 0;
         let lengths: Vec<_> = (0..1 + random.below(12)).map(|_| Pages(5 + random.below(160))).collect();
-        let mut live: Vec<Span> = Vec::new();
-        let (mut kept, mut reused) = (BTreeSet::new(), 0);
+        let mut live: BTreeMap<usize, Span> = BTreeMap::new();
+        let (mut kept, mut reused) = (BTreeMap::new(), 0);
         for _ in 0..4_000 {
             if random.below(16) < if live.len() < 20 { 9 } else { 6 } {
                 let n = lengths[random.below(lengths.len())];
-                let (span, again) = alloc_large(m, heap, n);
+                let longest_before = kept.clone();
+                let (span, from) = alloc_large(m, heap, n);
                 assert_eq!(span.npages(), n);
                 assert!(span.is(State::InUse));
-                // A new one may be where one was that has been given back meanwhile.
-                assert!(kept.remove(&span.base()) || !again, "only what was kept is used again");
-                assert!(!live.contains(&span), "handed out twice");
-                reused += usize::from(again);
-                live.push(span);
-            } else if !live.is_empty() {
-                let span = live.swap_remove(random.below(live.len()));
+                match from {
+                    From::Kept => {
+                        assert_eq!(kept.remove(&span.base()), Some(n), "what was kept is used again")
+                    }
+                    From::Longer => {
+                        let of = kept.remove(&span.base()).expect("it is cut off what was kept");
+                        let shortest = longest_before.values().filter(|&&len| len > n && len.0 <= 128).min();
+                        assert_eq!(Some(&of), shortest, "of the shortest that is longer");
+                        kept.insert(span.base() + n.bytes().0, of - n);
+                        cut += 1;
+                    }
+                    From::Heap => {}
+                }
+                let before = live.range(..span.base()).next_back();
+                assert!(
+                    before.is_none_or(|(&base, s)| base + s.bytes().0 <= span.base()),
+                    "handed out twice"
+                );
+                let next = live.range(span.base()..).next();
+                assert!(next.is_none_or(|(&base, _)| span.base() + n.bytes().0 <= base), "handed out twice");
+                reused += usize::from(from != From::Heap);
+                live.insert(span.base(), span);
+            } else if let Some(&base) = live.keys().nth(random.below(live.len().max(1))) {
+                let span = live.remove(&base).expect("it was just there");
                 if keep_large(m, heap, span) {
                     assert!(span.is(State::Cached) && !m.keep_large(span), "freed twice");
-                    kept.insert(span.base());
+                    kept.insert(span.base(), span.npages());
                 } else {
                     assert!(span.is(State::InUse), "nothing was done");
-                    heap.free_span(span);
+                    heap.free_span(span, Some(m.spans()));
                 }
             }
             match random.below(400) {
@@ -162,24 +201,70 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                 _ => {}
             }
             // What was given back is not kept any more, and perhaps somebody else's.
-            kept.retain(|&base| {
-                let at = core::ptr::with_exposed_provenance::<u8>(base);
-                heap.large_at(at).is_some_and(|span| span.is(State::Cached))
-            });
-            let pages: usize = kept
-                .iter()
-                .filter_map(|&base| heap.large_at(core::ptr::with_exposed_provenance(base)))
-                .map(|span| span.npages().0)
-                .sum();
+            still_kept(&mut kept, heap);
+            let pages: usize = kept.values().map(|n| n.0).sum();
             most = (heap.in_use_bytes().0 / PAGE_SIZE).max(most);
             let bound = (most / 16).clamp(128, 512) + 165;
             assert!(pages <= bound, "{pages} pages are kept of {most}");
         }
         let much_room = rest.npages().0 > 8192;
         assert!(!much_room || reused > 100, "{reused} of {} lengths", lengths.len());
-        live.drain(..).for_each(|span| heap.free_span(span));
-        heap.free_span(rest);
+        live.into_values().for_each(|span| heap.free_span(span, None));
+        heap.free_span(rest, None);
         m.flush_all(heap);
+        still_kept(&mut kept, heap);
+        assert!(kept.is_empty(), "what was cut goes back as well");
+    }
+    assert!(cut > 100, "{cut} were cut off longer ones");
+}
+
+#[test]
+fn an_object_grows_in_place_over_what_it_was_cut_off() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let grow = |span: Span, n: Pages, may: bool| {
+        heap.resize_object(heap::Object::Large(span), n, 1, |span| may && m.make_way(heap, span))
+    };
+    // Never touched: what may be kept follows the heap in use.
+    let (room, _) = heap.alloc_span(Pages(16384), None, Pages(1), None).expect("the OS has memory");
+    m.ask_large(heap, Pages(60));
+    let (whole, _) = heap.alloc_span(Pages(60), None, Pages(1), None).expect("the OS has memory");
+    // Something behind it, so that no other pages are there to grow into.
+    let (wall, _) = heap.alloc_span(Pages(1), None, Pages(1), None).expect("the OS has memory");
+    let base = whole.base();
+    assert!(keep_large(m, heap, whole));
+    let span = m.cut_large(heap, Pages(9)).expect("it is cut off the longer one");
+    assert_eq!((span.base(), span.npages()), (base, Pages(9)));
+    // Another that is kept stays.
+    m.ask_large(heap, Pages(7));
+    let (other, _) = heap.alloc_span(Pages(7), None, Pages(1), None).expect("the OS has memory");
+    assert!(keep_large(m, heap, other));
+
+    assert_eq!(grow(span, Pages(20), false), None, "the rest is in the way");
+    assert_eq!(grow(span, Pages(20), true).map(|p| p.as_ptr().addr()), Some(base));
+    assert_eq!(grow(span, Pages(60), true).map(|p| p.as_ptr().addr()), Some(base));
+    assert_eq!(span.npages(), Pages(60));
+    assert_eq!(m.reuse_large(Pages(7), 1), Some(other));
+    for span in [span, wall, other, room] {
+        heap.free_span(span, None);
+    }
+    m.flush_all(heap);
+}
+
+#[test]
+fn a_thread_that_leaves_gives_back_headers_and_pages() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let classes = [1, 2, 3, 4, 30, 60].map(|c| Class::new(c).expect("a class"));
+    for round in 0..50 {
+        let mut live = Vec::new();
+        for class in classes {
+            live.extend((0..2_000).map(|_| (class, alloc(m, class, heap))));
+        }
+        live.into_iter().for_each(|(class, p)| free(m, class, heap, p));
+        assert!(m.spans().headers() > 0, "round {round}");
+        m.flush_all(heap);
+        assert_eq!((m.spans().headers(), m.spans().has_no_pages()), (0, true));
     }
 }
 
@@ -193,6 +278,6 @@ fn a_length_that_nobody_asked_for_is_not_kept() {
         m.ask_large(heap, n);
         assert!(keep_large(m, heap, span));
         assert_eq!(m.reuse_large(n, 1), Some(span));
-        heap.free_span(span);
+        heap.free_span(span, None);
     }
 }

@@ -17,8 +17,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
-use crate::heap::{Heap, Span, SpanList};
-use crate::page::PageCache;
+use crate::heap::{Heap, Span, SpanCache, SpanList};
 use crate::sync::{Mutex, rank};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
@@ -200,7 +199,7 @@ impl Central {
         class: Class,
         heap: &Heap,
         out: &mut [*mut u8],
-        cache: Option<&mut PageCache>,
+        cache: Option<&mut SpanCache>,
     ) -> usize {
         let mut state = self.state.lock();
         let mut got = state.take_transferred(out);
@@ -230,7 +229,7 @@ impl Central {
     /// Takes a batch of objects back. Ends the process with one line when one of them is not an object of `class` that is
     /// out, as far as it is noticed here.
     #[doc(alias = "uncacheSpan")]
-    pub(crate) fn flush(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
+    pub(crate) fn flush(&self, class: Class, heap: &Heap, batch: &[*mut u8], cache: Option<&mut SpanCache>) {
         let mut state = self.state.lock();
         if state.transfer.is_null() {
             state.make_transfer(class, heap);
@@ -238,13 +237,13 @@ impl Central {
         let kept = state.give_transferred(batch);
         self.moved.put_in_transfer(kept);
         if kept < batch.len() {
-            self.put_and_free(state, class, heap, &batch[kept..]);
+            self.put_and_free(state, class, heap, &batch[kept..], cache);
         }
     }
 
     /// Returns objects straight to their spans, past the transfer cache.
     pub(crate) fn flush_to_spans(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
-        self.put_and_free(self.state.lock(), class, heap, batch);
+        self.put_and_free(self.state.lock(), class, heap, batch, None);
     }
 
     /// Returns what nobody has needed since the last call to its spans; with `all`, everything.
@@ -265,7 +264,7 @@ impl Central {
             }
             left -= n;
             self.moved.took_from_transfer(n);
-            self.put_and_free(state, class, heap, &batch[want - n..want]);
+            self.put_and_free(state, class, heap, &batch[want - n..want], None);
         }
     }
 
@@ -276,12 +275,12 @@ impl Central {
         class: Class,
         heap: &Heap,
         batch: &[*mut u8],
+        cache: Option<&mut SpanCache>,
     ) {
-        // Empty spans are chained through a list of their own: they are in no other.
-        let mut empty = SpanList::new(FULLNESS as u8);
-        let mut freed = 0;
+        let (mut empty, mut freed) = (None, 0);
         state.put_to_spans(class, heap, batch, &mut |span| {
-            empty.push(span);
+            span.chain(empty);
+            empty = Some(span);
             freed += 1;
         });
         self.moved.put_in_spans(batch.len(), freed);
@@ -289,10 +288,7 @@ impl Central {
         state.check_invariants(class);
         drop(state);
         if freed > 0 {
-            while let Some(span) = empty.first() {
-                empty.remove(span);
-                heap.free_span(span);
-            }
+            heap.free_chain(empty, cache);
             heap.tick();
         }
     }

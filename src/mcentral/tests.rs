@@ -48,7 +48,7 @@ fn random_batches_match_a_set_for_every_class() {
                         batch.push(ptr::with_exposed_provenance_mut(p));
                     }
                     if random.below(2) == 0 {
-                        central.flush(class, heap, &batch);
+                        central.flush(class, heap, &batch, None);
                     } else {
                         central.flush_to_spans(class, heap, &batch);
                     }

@@ -36,6 +36,11 @@ impl PageCache {
         self.free == 0
     }
 
+    /// A page of its window, or that was.
+    pub(crate) const fn first_page(&self) -> PageIdx {
+        self.base
+    }
+
     /// The lowest `n` pages in a row, and how many of them were scavenged. `None` when there are none, or `n` is no length of a
     /// run in a window.
     #[inline]

@@ -8,6 +8,7 @@
 
 mod bitmap;
 mod cache;
+mod lend;
 mod map;
 mod palloc;
 mod scavenge;
@@ -18,6 +19,7 @@ mod table;
 mod testing;
 
 pub(crate) use cache::PageCache;
+pub(crate) use lend::{LONGEST_IN_CHUNK, LentChunk, chunk_of};
 pub(crate) use map::{Entry, Kind, PageMap};
 pub(crate) use palloc::PageAlloc;
 #[cfg(feature = "fuzzing")]

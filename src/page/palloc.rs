@@ -45,7 +45,7 @@ pub(crate) struct PageAlloc<O: Os> {
     /// The page behind the last usable one.
     pub(super) end: PageIdx,
     /// Free pages.
-    free: Pages,
+    pub(super) free: Pages,
     /// Free pages that are with the kernel.
     free_scavenged: Pages,
     /// Pages of a kernel page, at least 1.
@@ -162,7 +162,7 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// The place for `alloc_aligned`.
-    fn find_aligned(&mut self, n: Pages, align: Pages) -> Option<PageIdx> {
+    pub(super) fn find_aligned(&mut self, n: Pages, align: Pages) -> Option<PageIdx> {
         debug_assert!(align.0.is_power_of_two());
         let mut at = self.find_and_raise(n)?;
         let mut tries = 0;
@@ -233,6 +233,11 @@ impl<O: Os> PageAlloc<O> {
                 let sum = self.sums.leaf(c);
                 sum.max() >= n && (sum.max() == CHUNK_PAGES || !self.chunks.at(c).alloc.any(i, n))
             })
+    }
+
+    /// Whether all pages of a chunk are free.
+    pub(super) fn is_chunk_free(&self, c: usize) -> bool {
+        self.sums.leaf(c).max() == CHUNK_PAGES
     }
 
     /// The lowest free page.

@@ -13,7 +13,7 @@ pub(crate) const FALLBACK: u8 = 2;
 pub(crate) const CENTRAL: u8 = 3;
 /// The table of huge objects.
 pub(crate) const HUGE: u8 = 4;
-/// The page allocator.
+/// A page allocator, the heap's or a group's; a thread holds at most one.
 pub(crate) const HEAP: u8 = 5;
 /// The metadata arena.
 pub(crate) const META: u8 = 6;

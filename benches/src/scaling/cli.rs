@@ -1,6 +1,6 @@
 //! The command line of `gort-scaling`.
 
-use super::counters::{Counters, Holds};
+use super::counters::{Counters, Holds, Shards};
 use super::measure;
 use super::model::{self, Setting};
 use super::table::{self, Line};
@@ -50,6 +50,9 @@ struct Cli {
     /// Central stores of each class that threads share out among themselves
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: u16,
+    /// Page heaps: threads go to one by eights
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    page_heaps: u16,
     /// Show each program also as if all of its objects had one size class
     #[arg(long)]
     one_class: bool,
@@ -121,12 +124,13 @@ fn simulated(cli: &Cli) -> Result<String, String> {
         seed: Some(cli.seed),
     };
     let holds = Holds { central: cli.central, page_heap: cli.page_heap, metadata: cli.metadata };
+    let shards = Shards { central: cli.shards.into(), page_heap: cli.page_heaps.into() };
     let threads: Vec<usize> = cli.threads.iter().map(|&n| n as usize).collect();
     let mut lines = vec![];
     for file in &cli.reports {
         let counters = Counters::read(file)?;
         for one_class in [false, true].into_iter().filter(|&one| cli.one_class || !one) {
-            let locks = counters.locks(&holds, cli.shards.into(), one_class);
+            let locks = counters.locks(&holds, &shards, one_class);
             let outcomes = threads.iter().map(|&n| model::run(&locks, n, &setting)).collect();
             let program = format!("{}{}", name(file), if one_class { ", one class" } else { "" });
             lines.push(Line { program, locks, outcomes });

@@ -12,6 +12,16 @@ pub(super) struct Holds {
     pub(super) metadata: f64,
 }
 
+/// Locks of each kind that threads share out among themselves.
+#[derive(Clone, Debug)]
+pub(super) struct Shards {
+    pub(super) central: usize,
+    pub(super) page_heap: usize,
+}
+
+/// Threads that go to one page heap.
+const GROUP: usize = 8;
+
 /// The part of a report that is of use here.
 #[derive(Deserialize)]
 pub(super) struct Counters {
@@ -59,14 +69,15 @@ impl Counters {
     }
 
     /// The program's locks. With `one_class`, as if all of its objects had the same size class.
-    pub(super) fn locks(&self, holds: &Holds, shards: usize, one_class: bool) -> Vec<Lock> {
-        let lock = |name: String, taken: u64, hold: f64, shards: usize| Lock {
+    pub(super) fn locks(&self, holds: &Holds, shards: &Shards, one_class: bool) -> Vec<Lock> {
+        let lock = |name: String, taken: u64, hold: f64, shards: usize, group: usize| Lock {
             name,
             per_million: taken as f64 * 1e6 / self.contention.operations as f64,
             hold,
             shards,
+            group,
         };
-        let central = |name: String, taken| lock(name, taken, holds.central, shards);
+        let central = |name: String, taken| lock(name, taken, holds.central, shards.central, 1);
         let mut locks: Vec<Lock> = if one_class {
             vec![central(
                 "all classes".to_owned(),
@@ -78,8 +89,9 @@ impl Counters {
                 .map(|row| central(format!("{} B", row.size), row.central.lock.taken))
                 .collect()
         };
-        locks.push(lock("page heap".to_owned(), self.contention.page_heap.taken, holds.page_heap, 1));
-        locks.push(lock("metadata".to_owned(), self.contention.metadata.taken, holds.metadata, 1));
+        let Contention { page_heap, metadata, .. } = &self.contention;
+        locks.push(lock("page heap".to_owned(), page_heap.taken, holds.page_heap, shards.page_heap, GROUP));
+        locks.push(lock("metadata".to_owned(), metadata.taken, holds.metadata, 1, 1));
         locks
     }
 }
@@ -98,9 +110,17 @@ mod tests {
         let counters = Counters::parse(REPORT).expect("a report");
         let seen = |one_class| -> Vec<(String, f64, f64)> {
             counters
-                .locks(&HOLDS, 2, one_class)
+                .locks(&HOLDS, &Shards { central: 2, page_heap: 3 }, one_class)
                 .into_iter()
-                .map(|l| (l.name, l.per_million, l.hold))
+                .map(|l| {
+                    let (shards, group) = if l.name == "page heap" {
+                        (3, 8)
+                    } else {
+                        (1 + usize::from(l.name != "metadata"), 1)
+                    };
+                    assert_eq!((l.shards, l.group), (shards, group), "{}", l.name);
+                    (l.name, l.per_million, l.hold)
+                })
                 .collect()
         };
         let heap = [("page heap".to_owned(), 10.0, 20.0), ("metadata".to_owned(), 1.0, 30.0)];

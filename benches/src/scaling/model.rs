@@ -12,8 +12,10 @@ pub(super) struct Lock {
     pub(super) per_million: f64,
     /// Nanoseconds that a visit holds the lock for.
     pub(super) hold: f64,
-    /// Locks that share the visits, each thread always going to the same.
+    /// Locks that share the visits, each thread always going to the same ...
     pub(super) shards: usize,
+    /// ... and so many threads, one after the other, to one.
+    pub(super) group: usize,
 }
 
 /// What the locks do not say.
@@ -77,7 +79,7 @@ pub(super) fn run(locks: &[Lock], threads: usize, setting: &Setting) -> Outcome 
         left -= 1;
         let kind = turns[thread].next(locks, random.as_mut());
         let count = shards[kind].len();
-        let shard = &mut shards[kind][thread % count];
+        let shard = &mut shards[kind][thread / locks[kind].group.max(1) % count];
         let start = now.max(shard.free_at);
         let handover = if shard.last.replace(thread).is_some_and(|last| last != thread) {
             setting.handover
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     fn lock(per_million: f64, hold: f64) -> Lock {
-        Lock { name: "lock".to_owned(), per_million, hold, shards: 1 }
+        Lock { name: "lock".to_owned(), per_million, hold, shards: 1, group: 1 }
     }
 
     /// Nothing is left to chance, so that a hand can follow.
@@ -202,6 +204,16 @@ mod tests {
         let mut locks = [lock(1e6 / 450.0, 100.0)];
         locks[0].shards = 4;
         near(run(&locks, 64, &exact()).throughput, 4.0 / 100.0 * 450.0 * 1e9);
+    }
+
+    /// Eight groups of eight are eight times one group, and one group does not see the other locks.
+    #[test]
+    fn a_group_goes_to_one_lock() {
+        let mut locks = [lock(1e6 / 450.0, 100.0)];
+        let one = run(&locks, 20, &exact()).throughput;
+        (locks[0].shards, locks[0].group) = (8, 20);
+        near(run(&locks, 20, &exact()).throughput, one);
+        near(run(&locks, 160, &exact()).throughput, 8.0 * one);
     }
 
     #[test]
