@@ -240,6 +240,8 @@ impl Long {
 
     fn put(&self, span: Span) -> bool {
         let n = span.npages().0 as u64;
+        // It may have been kept by length before, chained to others, and have grown since.
+        span.chain(None);
         let word = span.address().as_ptr().expose_provenance() as u64 | n << ADDRESS_BITS;
         // AcqRel: as in `take`, and publishes the span to whoever takes it.
         n >> (64 - ADDRESS_BITS) == 0 && self.word.compare_exchange(0, word, AcqRel, Relaxed).is_ok()

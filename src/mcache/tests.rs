@@ -252,6 +252,32 @@ fn an_object_grows_in_place_over_what_it_was_cut_off() {
 }
 
 #[test]
+fn what_was_kept_beside_an_object_that_grows_stays() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    // Never touched: what may be kept follows the heap in use.
+    let (room, _) = heap.alloc_span(Pages(16384), None, Pages(1), None).expect("the OS has memory");
+    let (all, _) = heap.alloc_span(Pages(300), None, Pages(1), None).expect("the OS has memory");
+    m.ask_large(heap, Pages(60));
+    let (below, _) = heap.alloc_span(Pages(60), None, Pages(1), None).expect("the OS has memory");
+    let same = heap.resize_object(heap::Object::Large(all), Pages(60), 1, |_| false);
+    assert_eq!(same.map(|p| p.as_ptr().addr()), Some(all.base()));
+    // Chained to one another; the one that comes out first grows beyond the lengths that are kept by length.
+    assert!(keep_large(m, heap, below) && keep_large(m, heap, all));
+    assert_eq!(m.reuse_large(Pages(60), 1), Some(all));
+    let grown = heap.resize_object(heap::Object::Large(all), Pages(200), 1, |_| false);
+    assert_eq!(grown.map(|p| p.as_ptr().addr()), Some(all.base()));
+    m.ask_large(heap, Pages(200));
+    assert!(keep_large(m, heap, all));
+    // It goes, alone.
+    m.ask_large(heap, Pages(60));
+    assert!(below.is(State::Cached));
+    assert_eq!(m.reuse_large(Pages(60), 1), Some(below));
+    [below, room].into_iter().for_each(|span| heap.free_span(span, None));
+    m.flush_all(heap);
+}
+
+#[test]
 fn a_thread_that_leaves_gives_back_headers_and_pages() {
     let (heap, _alone) = heap::heap_alone();
     let m = Box::leak(Box::new(MCache::new()));
