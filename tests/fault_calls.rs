@@ -74,13 +74,11 @@ impl Part {
             let theirs = self.from_last.recv().expect("the last thread sends");
             theirs.into_iter().for_each(|object| self.free(object));
             if round == 0 {
-                // Large ones that the thread keeps, until the first thread takes them from all others.
+                // Large ones that the thread keeps, until the first thread takes them from all others: twice, because one of them may keep
+                // all that may be kept at the first time.
+                self.first_takes_all();
                 (0..8).for_each(|_| self.pass(64 * KIB));
-                self.start.wait();
-                if self.number == 0 {
-                    gort::free_os_memory();
-                }
-                self.start.wait();
+                self.first_takes_all();
             }
             match round {
                 0 => {
@@ -95,6 +93,15 @@ impl Part {
             }
             self.objects.iter().for_each(Object::check);
         }
+    }
+
+    /// What the threads keep is given back by the first, while all wait.
+    fn first_takes_all(&self) {
+        self.start.wait();
+        if self.number == 0 {
+            gort::free_os_memory();
+        }
+        self.start.wait();
     }
 
     /// Allocates and frees.
