@@ -62,7 +62,7 @@ impl Heap {
             return None;
         }
         let p = Linux.map_object(bytes, align)?;
-        self.mapped(p, bytes);
+        self.mapped(p, bytes, false);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
@@ -148,7 +148,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
-        self.resized(moved, old.bytes().0, new);
+        self.mapped(moved, new, true);
         self.free_span_scavenged(span);
         self.note_peak();
         self.enforce_limit();
@@ -217,7 +217,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         self.note_peak();
         drop(table);
-        self.resized(p, h.bytes, new);
+        self.mapped(p, new, true);
         self.enforce_limit();
         Some(p)
     }

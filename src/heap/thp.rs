@@ -8,7 +8,7 @@
 //!
 //! They are not worth their price everywhere: a virtual machine that gives free memory back to its host pays for each huge page what 2 MiB
 //! cost the host, 4.4 ms where a warm one took 0.1 ms, while single pages come from memory that is still warm. Therefore each growth
-//! touches the first page of what it got and takes the time, and so does a huge object's. If that was dear, the heap goes without, now and at the next few growths,
+//! touches the first page of what it got and takes the time. If that was dear, the heap goes without, now and at the next few growths,
 //! twice as many each time in a row.
 //!
 //! A memory limit is about frames, and a huge page has frames that the heap counts as released. With a limit nothing is asked for.
@@ -26,8 +26,6 @@ use crate::sys::{self, Linux, Os};
 
 /// Above this size of the kernel's page its huge pages have 32 MiB and more: too coarse to advise anything.
 const COARSEST_PAGE: usize = 4 << 10;
-/// A huge page.
-const HUGE_PAGE: usize = 2 << 20;
 /// From how many bytes of heap on they are asked for, unless options say otherwise.
 const FROM: usize = 32 << 20;
 /// A huge page that takes longer at its first touch is dear, unless options say otherwise: what 512 small ones take.
@@ -43,10 +41,10 @@ pub(super) struct Thp {
     disabled: AtomicBool,
     /// What one may take at its first touch. Set by options.
     dear_ns: AtomicU64,
-    /// Growths that will do without, and how many those were the last time. Two threads that write at once cost a growth or two.
+    /// Growths that will do without, and how many those were the last time. Written under the heap's lock, as is the next.
     skip: AtomicU32,
     skipped: AtomicU32,
-    /// What was last advised on the heap. Written under its lock.
+    /// What was last advised.
     advised: AtomicU8,
 }
 
@@ -115,25 +113,12 @@ impl Heap {
         self.thp.disabled.load(Relaxed) || self.memory_limit() != usize::MAX
     }
 
-    /// Advises on a new huge object.
-    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize) {
+    /// Advises on a huge object: new, or `resized`.
+    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize, resized: bool) {
         if self.without_huge_pages() {
             advise(at, bytes, false);
-        }
-    }
-
-    /// Advises on a huge object that had `old` bytes and has `new`.
-    pub(super) fn resized(&self, at: NonNull<u8>, old: usize, new: usize) {
-        // The first whole huge page of what it got, to which nobody has written.
-        let first = (at.addr().get() + old).next_multiple_of(HUGE_PAGE) - at.addr().get();
-        if self.without_huge_pages() {
-            advise(at, new, false);
-        } else if new >= self.thp.from.load(Relaxed) && first < new && !self.thp.skips() {
-            advise(at, new, true);
-            // SAFETY: inside the object, as was just checked.
-            if !self.thp.is_cheap(unsafe { at.add(first) }) {
-                advise(at, new, false);
-            }
+        } else if resized && bytes >= self.thp.from.load(Relaxed) {
+            advise(at, bytes, true);
         }
     }
 
