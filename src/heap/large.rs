@@ -86,12 +86,9 @@ impl Heap {
         let mut table = self.huge.lock();
         let h = table.remove(p.addr())?;
         let at = NonNull::new(p)?;
+        // Refused, it goes later; its frames go now.
         // SAFETY: the table had it, so it is an object's mapping; the caller gave it up.
-        if !unsafe { Linux.unmap_object(at, h.bytes) } {
-            // The kernel has no room for the hole. The frames at least go back; the addresses go later.
-            // SAFETY: the range is still mapped and nobody relies on its contents.
-            let _ = unsafe { Linux.release(at, h.bytes) };
-        }
+        unsafe { Linux.unmap_object(at, h.bytes) };
         self.huge_bytes.fetch_sub(h.bytes, Relaxed);
         self.huge_objects.fetch_sub(1, Relaxed);
         drop(table);

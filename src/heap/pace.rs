@@ -17,6 +17,7 @@ use core::sync::atomic::{
 
 use super::mheap::Heap;
 use crate::base::{Bytes, PAGE_SIZE, Pages};
+use crate::page::PageAlloc;
 use crate::sys;
 
 const MS: u64 = 1_000_000;
@@ -162,7 +163,9 @@ impl Heap {
 
     /// Releases every free page now (Go's debug.FreeOSMemory), those included that the kernel refused before. Returns the bytes released.
     pub(crate) fn release_all(&self) -> Bytes {
-        self.pages.lock().alloc.retry_refused();
+        self.groups().for_each(|group| {
+            let _ = self.with_group(group, PageAlloc::retry_refused);
+        });
         self.scavenge(Pages(usize::MAX), URGENT_STEP, true).bytes()
     }
 }

@@ -74,18 +74,19 @@ fn try_unmap(addr: NonNull<u8>, bytes: usize) -> bool {
     .is_ok()
 }
 
-/// Unmaps a range. `false` when the kernel refuses: then it stays mapped for now, and goes as soon as the kernel lets it.
-fn unmap(addr: NonNull<u8>, bytes: usize) -> bool {
+/// Unmaps a range. What the kernel refuses stays mapped for now, without frames, and goes as soon as the kernel lets it.
+fn unmap(addr: NonNull<u8>, bytes: usize) {
     if bytes == 0 {
-        return true;
+        return;
     }
-    let done = try_unmap(addr, bytes);
-    if done {
+    if try_unmap(addr, bytes) {
         leftover::retry(try_unmap);
     } else {
+        // Before anybody else may unmap the range, and the kernel give its addresses to others.
+        // SAFETY: nobody relies on the contents of what was to be unmapped.
+        let _ = unsafe { Linux.release(addr, bytes) };
         leftover::put(addr, bytes);
     }
-    done
 }
 
 /// Cuts `bytes` aligned to `align` out of a mapping of `total` bytes and unmaps the rest.
@@ -153,20 +154,21 @@ impl Linux {
         // SAFETY: the range lies inside the mapping made above.
         if !unsafe { self.commit(base, bytes) } {
             // SAFETY: nobody knows of it.
-            let _ = unsafe { self.unmap_object(base, bytes) };
+            unsafe { self.unmap_object(base, bytes) };
             return None;
         }
         Some(base)
     }
 
-    /// Unmaps an object's mapping. `false` when the kernel refuses (too many mappings): it stays mapped until the kernel lets it go.
+    /// Unmaps an object's mapping. Where the kernel refuses (too many mappings), its frames go, and the addresses as soon as it lets them.
     ///
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
-    pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
+    pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) {
         let guard = if GUARDED { OBJECT_GUARD } else { 0 };
-        let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(guard)) else { return false };
-        unmap(addr, bytes + 2 * guard)
+        if let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(guard)) {
+            unmap(addr, bytes + 2 * guard);
+        }
     }
 
     /// Gives the mapping at `addr` a new length, at another address if need be: pages move, bytes are not copied.

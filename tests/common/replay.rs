@@ -11,11 +11,11 @@ use std::vec::Vec;
 /// A longer input only makes a longer program.
 const LONGEST: usize = 400;
 
-/// Runs `body` on all inputs in `fuzz/corpus/<target>`, then on `count` that are made from them with a seed: of the clock, or
+/// Runs `body` on all inputs in `tests/fuzz/corpus/<target>`, then on `count` that are made from them with a seed: of the clock, or
 /// `GORT_FUZZ_SEED`. It is printed first, so that what ends the process can be repeated too.
 pub(crate) fn replay(target: &str, count: usize, body: fn(&[u8])) {
     let inputs: Vec<_> = corpus(target).iter().map(|path| fs::read(path).expect("it was listed")).collect();
-    assert!(inputs.len() >= 10, "only {} inputs in fuzz/corpus/{target}", inputs.len());
+    assert!(inputs.len() >= 10, "only {} inputs in tests/fuzz/corpus/{target}", inputs.len());
     inputs.iter().for_each(|input| body(input));
     let seed = match std::env::var("GORT_FUZZ_SEED") {
         Ok(text) => text.parse().unwrap_or_else(|e| panic!("GORT_FUZZ_SEED={text:?}: {e}")),
@@ -35,8 +35,8 @@ fn corpus(target: &str) -> Vec<PathBuf> {
     // From the crate at the top, and from those one and two folders below it.
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder =
-        here.ancestors().take(3).map(|at| at.join("fuzz/corpus").join(target)).find(|at| at.is_dir());
-    let folder = folder.unwrap_or_else(|| panic!("there is no fuzz/corpus/{target}"));
+        here.ancestors().take(3).map(|at| at.join("tests/fuzz/corpus").join(target)).find(|at| at.is_dir());
+    let folder = folder.unwrap_or_else(|| panic!("there is no tests/fuzz/corpus/{target}"));
     let entries = fs::read_dir(folder).expect("it is a folder");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("it is readable").path()).collect();
     files.sort();

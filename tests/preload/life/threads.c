@@ -7,15 +7,6 @@
 /* What the process may grow by after the first waves: far less than what each thread touches times the threads that went. */
 #define SLACK_KIB (16L * 1024)
 
-/* Touches about 300 KiB in many sizes, as a thread of a real program does before it ends. */
-static void touch(uint32_t seed) {
-    struct object o[120];
-    for (uint32_t i = 0; i < LENGTH(o); i++)
-        o[i] = make(16 + i * 41, seed + i);
-    for (uint32_t i = 0; i < LENGTH(o); i++)
-        drop(&o[i]);
-}
-
 static atomic_uint ready, ended;
 
 /* Until all threads of the wave are here: then each has its cache. */
@@ -25,10 +16,27 @@ static void meet(void) {
         sched_yield();
 }
 
-/* Runs all waves of threads that do `body`, and holds the process's growth against the slack. */
+/* Whether all threads of a wave hold what they touch at once. Without it, how many do is the scheduler's choice, and the
+   process may grow for that alone. */
+static atomic_bool together;
+
+/* Touches about 300 KiB in many sizes, as a thread of a real program does before it ends. */
+static void touch(uint32_t seed) {
+    struct object o[120];
+    for (uint32_t i = 0; i < LENGTH(o); i++)
+        o[i] = make(16 + i * 41, seed + i);
+    if (atomic_load(&together))
+        meet();
+    for (uint32_t i = 0; i < LENGTH(o); i++)
+        drop(&o[i]);
+}
+
+/* Runs all waves of threads that do `body`, and holds the process's growth after the first ones, which need the most that
+   any can, against the slack. */
 static void waves(void *(*body)(void *), int count, void (*after_wave)(void)) {
     long before = 0;
     for (int w = 0; w < count; w++) {
+        atomic_store(&together, w <= 4);
         pthread_t id[WAVE];
         for (int i = 0; i < WAVE; i++)
             id[i] = start(body, (void *)(uintptr_t)(w * WAVE + i));
@@ -112,6 +120,7 @@ static void *cancelled_body(void *arg) {
 static void mode_cancelled(void) {
     long before = 0;
     for (int w = 0; w < 60; w++) {
+        atomic_store(&together, w <= 4);
         pthread_t id[WAVE];
         for (int i = 0; i < WAVE; i++)
             id[i] = start(cancelled_body, (void *)(uintptr_t)i);

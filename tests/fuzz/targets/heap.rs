@@ -1,9 +1,9 @@
 //! Programs on the whole heap.
 #![no_main]
 
-#[path = "../../tests/common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
-#[path = "../../tests/fuzz/heap.rs"]
+#[path = "../heap.rs"]
 mod heap;
 
 use std::sync::Once;
