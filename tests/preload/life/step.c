@@ -420,7 +420,7 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     if (++instructions < next_try)
         return;
     if (deed == FIGURES)
-        next_try += 1 + instructions / 40 + instructions % 5;
+        next_try += 1 + instructions / 16 + instructions % 5;
     else
         next_try += instructions < EACH ? 1 : 1 + instructions / 60 + instructions % 3;
     int error = errno, out[2];
