@@ -85,7 +85,7 @@ fn a_thread_that_is_alone_waits_for_nobody_and_shares_nothing() {
         (0..100_000).for_each(|_| drop(objects(1)));
         let after = gort::stats().contention;
         assert_eq!(after, Contention { operations: before.operations + 200_000, ..before });
-        drop(objects(5_000));
+        drop(objects(20_000));
         let busy = gort::stats().contention;
         assert!(busy.central.lock.taken > after.central.lock.taken);
         assert!(busy.page_heap.taken > after.page_heap.taken && busy.metadata.taken > after.metadata.taken);

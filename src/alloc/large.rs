@@ -53,6 +53,8 @@ fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
     let mcache = mine(&entered, heap);
     let Some((p, dirt)) = cold(heap, mcache, n, layout.align()) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), layout.size())), None);
+    // It may have met the memory limit.
+    mcache.inspect(|m| m.obey(heap));
     zero(p, dirt.0.min(layout.size()), zeroed)
 }
 
@@ -172,6 +174,7 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
     let make_way = |span| mcache.is_some_and(|mcache| mcache.make_way(heap, span));
     let resized = heap.resize_object(object, n, new.align(), make_way)?;
     count(mcache, Some((n.bytes(), new.size())), Some(old_bytes));
+    mcache.inspect(|m| m.obey(heap));
     Some(resized.as_ptr())
 }
 

@@ -162,6 +162,9 @@ impl Heap {
         let Some(scavenged) = scavenged.or_else(|| self.extend_at_end(old.start, more)) else { return false };
         span.set_npages(n);
         self.took_pages(more.len, scavenged);
+        if scavenged == more.len {
+            self.grew(more);
+        }
         true
     }
 
@@ -178,7 +181,7 @@ impl Heap {
         if end > usable && more.start.0 <= usable {
             let free_tail = PageRange { start: more.start, len: Pages(usable - more.start.0) };
             if pages.alloc.is_free(free_tail) {
-                let _ = self.grow(&mut pages, Pages(end - usable), true);
+                let _ = self.grow(&mut pages, Pages(end - usable));
             }
         }
         pages.alloc.alloc_at(more)

@@ -28,9 +28,6 @@ use crate::throw::check;
 /// Spans below this many pages come from the thread's page cache (Go: a quarter of the cache's 64 pages).
 const CACHED_PAGES: usize = 16;
 
-/// From this many pages on a new object may be meant to stay mostly untouched: a huge page of 2 MiB.
-const MAYBE_UNTOUCHED: usize = (2 << 20) / PAGE_SIZE;
-
 /// Least addresses for metadata, where the heap is small: room for bins and transfer caches.
 const LEAST_META: usize = 2 << 20;
 
@@ -218,6 +215,9 @@ impl Heap {
         };
         let span = self.name_span(block, start, n, class);
         self.took_pages(n, scavenged);
+        if class.is_none() && scavenged.0 > 0 {
+            self.may_stay_untouched();
+        }
         Some((span, dirty))
     }
 
@@ -260,13 +260,12 @@ impl Heap {
             if got.is_some() {
                 return got;
             }
-            let filled = n.0 < MAYBE_UNTOUCHED;
-            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?), filled)?;
+            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
         }
     }
 
-    /// Makes at least `n` more pages usable, which will soon be filled, or perhaps not.
-    pub(super) fn grow(&self, pages: &mut PageHeap, n: Pages, filled: bool) -> Option<()> {
+    /// Makes at least `n` more pages usable.
+    pub(super) fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;
         let tables = |alloc: &PageAlloc<Linux>| self.map.committed_bytes().0 + alloc.committed_bytes().0;
         let before = tables(alloc);
@@ -278,7 +277,9 @@ impl Heap {
         self.map.grow_to(range.end()).ok()?;
         alloc.grow(range).ok()?;
         *pending = None;
-        self.grown(range, filled);
+        if range.start.0 == 0 {
+            self.advise_reservation(false);
+        }
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
         self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);
@@ -433,6 +434,7 @@ impl Heap {
         self.huge.lock_for_fork();
         self.pages.lock_for_fork();
         self.shards.lock_for_fork();
+        self.thp.lock_for_fork();
         self.meta.lock_for_fork();
     }
 
@@ -443,6 +445,8 @@ impl Heap {
     pub(crate) unsafe fn unlock_after_fork(&self, in_child: bool) {
         // SAFETY: passed on unchanged (1).
         unsafe { self.meta.unlock_after_fork(in_child) };
+        // SAFETY: passed on unchanged (1).
+        unsafe { self.thp.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).
         unsafe { self.shards.unlock_after_fork(in_child) };
         // SAFETY: passed on unchanged (1).

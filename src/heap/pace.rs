@@ -95,9 +95,7 @@ impl Heap {
     /// Sets the memory limit and acts on it. Returns the old one.
     pub(crate) fn set_memory_limit(&self, bytes: usize) -> usize {
         let old = self.pace.limit.swap(bytes, Relaxed);
-        if old == usize::MAX && bytes != usize::MAX {
-            self.limited();
-        }
+        self.may_stay_untouched();
         self.enforce_limit();
         old
     }
@@ -131,6 +129,12 @@ impl Heap {
         if got.0 < want.0 && due(&self.pace.last_pressure, end, PRESSURE_NS).is_some() {
             self.raise_pressure();
         }
+    }
+
+    /// Releases what a thread gave up when it was asked to, without rest: it is not asked often.
+    pub(crate) fn caches_are_flushed(&self) {
+        self.pace.rest_until.store(0, Relaxed);
+        self.enforce_limit();
     }
 
     /// Whether it is time to look at what idle threads keep; one caller a second is told so, and does it.

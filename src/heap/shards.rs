@@ -162,11 +162,6 @@ impl Heap {
         self.take_in_group(group, |alloc| alloc.alloc_with_dirt(n, align))
     }
 
-    /// A window of pages from the allocator of a group.
-    pub(super) fn window_in_group(&self, group: Group) -> Option<PageCache> {
-        self.take_in_group(group, PageAlloc::alloc_to_cache)
-    }
-
     /// Lends a group a chunk of the heap's.
     #[cold]
     fn borrow_chunk(&self, group: Group, part: &Part) -> Option<()> {

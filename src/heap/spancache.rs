@@ -6,13 +6,15 @@
 #![expect(unsafe_code, reason = "chains free headers through themselves")]
 
 use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering::Relaxed;
 
 use super::meta::{LINE, LINES, Meta};
 use super::mheap::Heap;
 use super::mspan::Span;
 use super::shards::Group;
+use super::thp::HugePage;
 use crate::base::{Bytes, PageIdx, Pages};
-use crate::page::PageCache;
+use crate::page::{PageAlloc, PageCache};
 use crate::sys::Linux;
 
 /// Longest header that is kept, in cache lines.
@@ -165,10 +167,31 @@ impl Heap {
             return Some(got);
         }
         if pages.is_empty() {
-            let window = self.window_in_group(cache.group);
-            *pages = window.or_else(|| self.pages.lock().alloc.alloc_to_cache())?;
+            *pages = self.fetch_window(cache.group)?;
         }
         pages.alloc(n)
+    }
+
+    /// A window of free pages, for which the heap grows if need be.
+    #[cold]
+    fn fetch_window(&self, group: Group) -> Option<PageCache> {
+        let huge = self.wants_huge_pages();
+        let take = |alloc: &mut PageAlloc<Linux>| {
+            let window = alloc.alloc_to_cache()?;
+            let untouched = window.untouched().filter(|_| huge);
+            Some((window, untouched.and_then(|range| HugePage::begun(alloc, range))))
+        };
+        let (mut window, huge) = self.take_in_group(group, take).or_else(|| {
+            let mut pages = self.pages.lock();
+            take(&mut pages.alloc).or_else(|| {
+                self.grow(&mut pages, Pages(1))?;
+                take(&mut pages.alloc)
+            })
+        })?;
+        if huge.is_some_and(|huge| self.touch(huge)) {
+            self.released.fetch_sub(window.got_frames().0, Relaxed);
+        }
+        Some(window)
     }
 
     /// Gives back what a thread's cache holds.

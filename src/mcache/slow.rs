@@ -21,9 +21,9 @@ const FIRST_CAP: usize = 8;
 /// ... and bytes, but always two pointers.
 const FIRST_BIN_BYTES: usize = 16 << 10;
 /// Pointers a bin may ever hold ...
-const MAX_CAP: usize = 512;
+const MAX_CAP: usize = 2048;
 /// ... and bytes, but always `MIN_MAX_CAP` pointers.
-const MAX_BIN_BYTES: usize = 64 << 10;
+const MAX_BIN_BYTES: usize = 256 << 10;
 const MIN_MAX_CAP: usize = 4;
 /// Bytes that the bins of one thread may hold together, what they may hold at first aside.
 const BUDGET: usize = 2 << 20;
@@ -170,12 +170,7 @@ impl MCache {
 
     /// A slow-path event: obeys a call to flush caches, and now and then looks at all bins. Owner only, not for stand-ins.
     pub(crate) fn event(&self, heap: &Heap) {
-        if self.pressure.get() != heap.pressure() {
-            self.pressure.set(heap.pressure());
-            self.flush_all(heap);
-            // Those of threads that have no slow paths now.
-            drop_large(heap, Some(self), true);
-        }
+        self.obey(heap);
         self.events.set(self.events.get() + 1);
         if self.events.get().is_multiple_of(SWEEP_EVERY) && heap.sweep_is_due() {
             drop_large(heap, Some(self), false);
@@ -183,6 +178,17 @@ impl MCache {
         if self.events.get() >= LOOK_EVERY {
             self.events.set(0);
             self.look(heap);
+        }
+    }
+
+    /// Flushes caches if that was called for since the last time. Owner only, not for stand-ins.
+    pub(crate) fn obey(&self, heap: &Heap) {
+        if self.pressure.get() != heap.pressure() {
+            self.pressure.set(heap.pressure());
+            self.flush_all(heap);
+            // Those of threads that have no slow paths now.
+            drop_large(heap, Some(self), true);
+            heap.caches_are_flushed();
         }
     }
 

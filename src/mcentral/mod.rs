@@ -28,9 +28,9 @@ use counts::Moved;
 /// Lists of partial spans, by quarters of fullness.
 const FULLNESS: usize = 4;
 /// A transfer cache holds at most this many bytes of objects ...
-const TRANSFER_BYTES: usize = 256 << 10;
+const TRANSFER_BYTES: usize = 512 << 10;
 /// ... and at most this many objects.
-const TRANSFER_OBJECTS: usize = 1024;
+const TRANSFER_OBJECTS: usize = 4096;
 
 /// The central store of one class; on cache lines of its own.
 #[repr(align(128))]

@@ -6,7 +6,7 @@
 
 use super::bitmap::CHUNK_PAGES;
 use super::palloc::PageAlloc;
-use crate::base::{PageIdx, Pages, first_run, ones};
+use crate::base::{PageIdx, PageRange, Pages, first_run, ones};
 use crate::sys::Os;
 
 /// Pages of a window (Go's pageCachePages).
@@ -34,6 +34,16 @@ impl PageCache {
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.free == 0
+    }
+
+    /// Its window, if all of it is free and with the kernel.
+    pub(crate) fn untouched(&self) -> Option<PageRange> {
+        (self.scavenged == u64::MAX).then_some(PageRange { start: self.base, len: Pages(WINDOW) })
+    }
+
+    /// Notes that its pages have frames. Returns how many had none.
+    pub(crate) fn got_frames(&mut self) -> Pages {
+        Pages(core::mem::take(&mut self.scavenged).count_ones() as usize)
     }
 
     /// A page of its window, or that was.

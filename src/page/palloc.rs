@@ -191,6 +191,14 @@ impl<O: Os> PageAlloc<O> {
         Some(self.take(r))
     }
 
+    /// Exactly the pages of `r`, if all of them are free and with the kernel: `false` if not.
+    #[must_use]
+    pub(crate) fn take_untouched(&mut self, r: PageRange) -> bool {
+        let untouched =
+            r.end() <= self.end && pieces(r).all(|(c, i, n)| self.chunks.at(c).scavenged.all(i, n));
+        untouched && self.alloc_at(r).is_some()
+    }
+
     /// Takes back pages that are in use, with whatever they contain.
     pub(crate) fn free(&mut self, r: PageRange) {
         self.give(r, false);

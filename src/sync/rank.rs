@@ -2,7 +2,7 @@
 //! lockrank.go.
 //!
 //! ```text
-//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> META; SIZES alone
+//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> THP -> META; SIZES alone
 //! ```
 
 /// The list of mcaches, live and idle.
@@ -15,7 +15,9 @@ pub(crate) const CENTRAL: u8 = 3;
 pub(crate) const HUGE: u8 = 4;
 /// A page allocator, the heap's or a group's; a thread holds at most one.
 pub(crate) const HEAP: u8 = 5;
+/// The making of huge pages.
+pub(crate) const THP: u8 = 6;
 /// The metadata arena.
-pub(crate) const META: u8 = 6;
+pub(crate) const META: u8 = 7;
 /// The recording of requested sizes: taken with no other lock held, but for a fork.
-pub(crate) const SIZES: u8 = 7;
+pub(crate) const SIZES: u8 = 8;

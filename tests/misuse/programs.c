@@ -159,14 +159,14 @@ static void double_free_then_allocate(void)
 }
 static void double_free_then_more_frees(void)
 {
-    static char *held[1000];
-    for (int i = 0; i < 1000; i++)
+    static char *held[3000];
+    for (int i = 0; i < 3000; i++)
         held[i] = get(ROOM);
     char *p = tell(get(ROOM));
     free(p);
     free(p);
     survived();
-    for (int i = 0; i < 800; i++)
+    for (int i = 0; i < 2500; i++)
         free(held[i]);
     saw("nothing");
 }

@@ -169,11 +169,11 @@ pub(crate) fn run(name: &str) -> Option<()> {
             two_owners(2);
         }
         "double_free_then_more_frees" => {
-            let others: Vec<_> = (0..1000).map(|_| get(ROOM)).collect();
+            let others: Vec<_> = (0..3000).map(|_| get(ROOM)).collect();
             twice(ROOM);
             survived();
             // Fewer than the store that threads share takes without looking at a span.
-            others[..800].iter().for_each(|&p| free(p, ROOM));
+            others[..2500].iter().for_each(|&p| free(p, ROOM));
             saw("nothing");
         }
         "double_free_after_others" => {

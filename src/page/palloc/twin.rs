@@ -147,6 +147,15 @@ impl Pair {
     }
 
     pub(super) fn alloc_at(&mut self, r: PageRange) {
+        if r.start.0.is_multiple_of(2) {
+            let untouched =
+                r.end().0 <= self.model.pages.len() && self.model.count(r, Page::Scavenged) == r.len.0;
+            assert_eq!(self.real.take_untouched(r), untouched, "take_untouched {r:?}");
+            if untouched {
+                self.booked(Some((r.start, r.len)), r.len.0);
+            }
+            return;
+        }
         let got = self.real.alloc_at(r);
         assert_eq!(self.model.is_free(r), got.is_some(), "alloc_at {r:?}");
         self.booked(got.map(|s| (r.start, s)), r.len.0);
@@ -195,8 +204,15 @@ impl Pair {
             // And back, as the cache would have given it.
             self.free(PageRange { start: p, len: Pages(1) }, s);
         }
-        let got = self.real.alloc_to_cache().unwrap();
+        let mut got = self.real.alloc_to_cache().unwrap();
         assert_eq!(got.free_pages().0, copy.len());
+        let scavenged = copy.iter().filter(|c| c.1).count();
+        let whole = PageRange { start: PageIdx(w), len: Pages(64) };
+        assert_eq!(got.untouched(), (scavenged == 64).then_some(whole));
+        if w.is_multiple_of(128) {
+            assert_eq!(got.got_frames().0, scavenged);
+            assert!(got.held().all(|(_, scavenged)| !scavenged));
+        }
         for (p, _) in copy {
             self.model.pages[p.0] = Page::InUse;
         }
