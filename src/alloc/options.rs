@@ -61,7 +61,8 @@ pub(super) fn apply(heap: &Heap) {
     apply_sizes(heap);
 }
 
-/// What the process is to write when it exits.
+/// What the process is to write when it exits. Not inlined, for the stack: paths.
+#[inline(never)]
 fn apply_report() {
     match sys::env(c"GORT_STATS") {
         None | Some(b"" | b"0") => {}
@@ -184,7 +185,9 @@ fn parse_bytes(value: &[u8]) -> Option<usize> {
 }
 
 /// The smallest of `memory.max` and `memory.high` of the process's cgroup (version 2) and of those above it; `None` when none
-/// is set.
+/// is set. Not inlined: its buffers would be on the stack of the first allocation of each process, which may be a signal handler's.
+#[cold]
+#[inline(never)]
 fn cgroup_limit() -> Option<usize> {
     let mut buf = [0; 4096];
     let file = sys::read_file(c"/proc/self/cgroup", &mut buf)?;

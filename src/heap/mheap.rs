@@ -101,10 +101,8 @@ pub(crate) fn heap() -> Option<&'static Heap> {
 /// when the OS refuses: the next caller tries again.
 pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<&'static Heap> {
     HEAP.once.call(|| {
-        let heap = Heap::new(Linux)?;
-        configure(&heap);
         // SAFETY: `Once` lets one thread in, and nobody reads before it is done.
-        unsafe { HEAP.heap.get().cast::<Heap>().write(heap) };
+        configure(Heap::build(unsafe { &mut *HEAP.heap.get() }, Linux)?);
         Some(())
     });
     heap()
@@ -120,20 +118,25 @@ pub(crate) fn heap_alone() -> (&'static Heap, impl Drop) {
 }
 
 impl Heap {
-    fn new(os: Linux) -> Option<Self> {
+    /// Builds a heap where it stays: it is too large for the stack of a signal handler. Not inlined, for the same reason.
+    #[cold]
+    #[inline(never)]
+    fn build(place: &mut MaybeUninit<Self>, os: Linux) -> Option<&Self> {
         let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()))?;
         let pages = space.pages();
         // The reservation costs nothing until it is committed.
         let meta = Meta::new(os, Bytes((pages.bytes().0 / objects::METADATA_SHARE).max(LEAST_META)))?;
-        Some(Self {
+        let (map, alloc) = (PageMap::new(os, pages)?, PageAlloc::new(os, pages)?);
+        let (shards, huge) = (Shards::new(pages)?, HugeTable::new(os)?);
+        Some(place.write(Self {
             base: space.base(),
             reserved: pages.bytes(),
             max_align: space.align(),
-            map: PageMap::new(os, pages)?,
-            pages: Mutex::new(PageHeap { alloc: PageAlloc::new(os, pages)?, space, pending: None }),
-            shards: Shards::new(pages)?,
+            map,
+            pages: Mutex::new(PageHeap { alloc, space, pending: None }),
+            shards,
             meta: Mutex::new(meta),
-            huge: Mutex::new(HugeTable::new(os)?),
+            huge: Mutex::new(huge),
             pace: Pace::new(),
             thp: Thp::new(),
             in_use: AtomicUsize::new(0),
@@ -146,7 +149,7 @@ impl Heap {
             meta_committed: AtomicUsize::new(0),
             tables_committed: AtomicUsize::new(0),
             pressure: AtomicU32::new(0),
-        })
+        }))
     }
 
     /// Whether the address lies in the reservation: then it belongs to a span, or to nothing.

@@ -55,7 +55,16 @@ fn at_each_instruction_of_the_first_operation_of_the_process() {
 #[test]
 fn at_a_high_rate() {
     let program = Program::compile("life/storm.c", &[], Way::Preload);
-    let modes = ["gentle", "one_thread", "threads", "short_threads", "other_stack", "jumping", "exiting"];
+    let modes = [
+        "gentle",
+        "one_thread",
+        "threads",
+        "short_threads",
+        "other_stack",
+        "little_stack",
+        "jumping",
+        "exiting",
+    ];
     for mode in modes {
         program.run().arg(mode).passes();
     }

@@ -130,19 +130,32 @@ static void short_threads(void) {
         join(start(short_body, (void *)i));
 }
 
-/* Handlers on a stack of their own, of the size that the system recommends. */
-static void other_stack(void) {
-    size_t size = sysconf(_SC_SIGSTKSZ), page = sysconf(_SC_PAGESIZE);
+/* Has handlers run on a stack of their own, of whole pages, below which is one that nobody may touch. */
+static void use_stack(size_t size) {
+    size_t page = sysconf(_SC_PAGESIZE);
     size = (size + page - 1) / page * page;
-    /* Below it a page that nobody may touch. */
     char *at = mmap(NULL, size + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(at != MAP_FAILED && mprotect(at + page, size, PROT_READ | PROT_WRITE) == 0);
     stack_t stack = {.ss_sp = at + page, .ss_size = size};
     CHECK(sigaltstack(&stack, NULL) == 0);
+}
+
+/* Handlers on a stack of the size that the system recommends. */
+static void other_stack(void) {
+    use_stack(sysconf(_SC_SIGSTKSZ));
     arm(on_signal, SA_ONSTACK);
     double end = now_ms() + MILLISECONDS;
     for (uint32_t i = 0; now_ms() < end; i++)
         ping_pong(i);
+}
+
+/* The first allocation of the process, in a handler that has 8 KiB beside what the kernel needs. */
+static void little_stack(void) {
+    use_stack(sysconf(_SC_MINSIGSTKSZ) + 8 * KIB);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    for (int i = 0; i < 100; i++)
+        raise(SIGALRM);
 }
 
 /* Handlers that never return: the thread goes on elsewhere. */
@@ -240,6 +253,7 @@ MODE(mode_one_thread, one_thread)
 MODE(mode_threads, threads)
 MODE(mode_short_threads, short_threads)
 MODE(mode_other_stack, other_stack)
+MODE(mode_little_stack, little_stack)
 MODE(mode_jumping, jumping)
 MODE(mode_exiting, exiting)
 
@@ -250,6 +264,7 @@ int main(int argc, char **argv) {
         {"threads", mode_threads},
         {"short_threads", mode_short_threads},
         {"other_stack", mode_other_stack},
+        {"little_stack", mode_little_stack},
         {"jumping", mode_jumping},
         {"exiting", mode_exiting},
     };
