@@ -61,19 +61,12 @@ impl Class {
     pub(crate) fn objects(self) -> usize {
         self.pages().0 * PAGE_SIZE / self.size().0
     }
-
-    /// The object that a byte offset into a span falls into, by multiplication (Lemire, Kaser and Kurz 2019); proven for
-    /// each offset of each span by the table's tests.
-    #[inline]
-    pub(crate) fn object_at(self, offset: Bytes) -> usize {
-        ((offset.0 as u64 * u64::from(table::CLASS_TO_DIVMAGIC[self.index()])) >> 32) as usize
-    }
 }
 
 /// What tells the start of an object: the class's magic number, and where its last object ends. Side by side, because each free of a
 /// C program needs both.
 #[derive(Clone, Copy)]
-struct Starts {
+pub(crate) struct Starts {
     magic: u32,
     end: u32,
 }
@@ -90,12 +83,21 @@ static STARTS: [Starts; NUM_CLASSES] = {
 };
 
 impl Class {
-    /// Whether an object starts at a byte offset into a span: a multiple of the size, told by one multiplication that wraps (Lemire,
-    /// Kaser and Kurz 2019; proven for each offset of each span by a test), and not in the tail that is too short for an object.
+    /// What tells the starts of this class's objects.
     #[inline(always)]
-    pub(crate) fn starts_object(self, offset: Bytes) -> bool {
-        let Starts { magic, end } = STARTS[self.index()];
-        (offset.0 as u32).wrapping_mul(magic) < magic && (offset.0 as u32) < end
+    pub(crate) fn starts(self) -> Starts {
+        STARTS[self.index()]
+    }
+}
+
+impl Starts {
+    /// The number of the object that starts at a byte offset into a span; `None` in the middle of one, and in the tail that is too short for
+    /// one. One multiplication: the upper half is the quotient, the lower one tells whether there is a remainder (Lemire, Kaser and Kurz 2019;
+    /// proven for each offset of each span by a test).
+    #[inline(always)]
+    pub(crate) fn object_at(self, offset: Bytes) -> Option<usize> {
+        let product = u64::from(offset.0 as u32) * u64::from(self.magic);
+        ((product as u32) < self.magic && (offset.0 as u32) < self.end).then_some((product >> 32) as usize)
     }
 }
 
@@ -221,11 +223,10 @@ mod tests {
     fn objects_start_at_multiples_of_the_size_for_every_offset_of_every_span() {
         for class in Class::all() {
             for offset in 0..class.pages().bytes().0 {
-                assert_eq!(
-                    class.starts_object(Bytes(offset)),
-                    offset.is_multiple_of(class.size().0) && offset / class.size().0 < class.objects(),
-                    "{class:?} {offset}"
-                );
+                let (object, rest) = (offset / class.size().0, offset % class.size().0);
+                let starts = rest == 0 && object < class.objects();
+                let got = class.starts().object_at(Bytes(offset));
+                assert_eq!(got, starts.then_some(object), "{class:?} {offset}");
             }
         }
     }

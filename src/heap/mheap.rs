@@ -195,7 +195,7 @@ impl Heap {
         let (class, page) = self.map.class_and_page(PageIdx(offset / PAGE_SIZE));
         let class = Class::new(class.into())?;
         let in_span = usize::from(page) * PAGE_SIZE + offset % PAGE_SIZE;
-        class.starts_object(Bytes(in_span)).then_some(class)
+        class.starts().object_at(Bytes(in_span)).map(|_| class)
     }
 
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. Made of what the thread's

@@ -234,25 +234,33 @@ impl Span {
         let Some(class) = self.class() else {
             throw!("free: object of a small class in a large span"; addr = batch.first())
         };
-        let (base, bytes, nelems, size) = (self.base(), self.bytes().0, self.nelems(), class.size().0);
+        let (base, bytes, size, starts) = (self.base(), self.bytes().0, class.size().0, class.starts());
         let mut taken = 0;
+        // The word of the last object: neighbours are often freed together.
+        let (mut cell, mut at) = (self.word(0), 0);
+        let mut bits = cell.get();
         for &p in batch {
             let offset = p.addr().wrapping_sub(base);
             if offset >= bytes {
                 break;
             }
-            let object = class.object_at(Bytes(offset));
-            if object * size != offset || object >= nelems {
+            let Some(object) = starts.object_at(Bytes(offset)) else {
                 throw!("free: pointer into the middle of an object"; addr = p, class = size);
+            };
+            if object / 64 != at {
+                cell.set(bits);
+                at = object / 64;
+                cell = self.word(at);
+                bits = cell.get();
             }
-            let cell = self.word(object / 64);
             let bit = 1 << (object % 64);
-            if cell.get() & bit != 0 {
+            if bits & bit != 0 {
                 throw!("free: object is already free"; addr = p, class = size);
             }
-            cell.set(cell.get() | bit);
+            bits |= bit;
             taken += 1;
         }
+        cell.set(bits);
         self.h().nfree.set((self.nfree() + taken) as u16);
         taken
     }
@@ -262,9 +270,8 @@ impl Span {
     pub(crate) fn is_out(self, p: *mut u8) -> Option<bool> {
         let class = self.class()?;
         let offset = p.addr().checked_sub(self.base())?;
-        let object = class.object_at(Bytes(offset));
-        (object < self.nelems() && object * class.size().0 == offset)
-            .then(|| self.word(object / 64).get() & (1 << (object % 64)) == 0)
+        let object = (offset < self.bytes().0).then(|| class.starts().object_at(Bytes(offset))).flatten()?;
+        Some(self.word(object / 64).get() & (1 << (object % 64)) == 0)
     }
 
     /// Ends the process unless the header agrees with its own bitmap.

@@ -108,7 +108,7 @@ impl Span {
     pub(crate) fn word_of(self, p: *const u8) -> Option<ObjectWord> {
         let class = self.class()?;
         let offset = Bytes(p.addr() - self.base());
-        class.starts_object(offset).then(|| word(self, class.object_at(offset)))
+        class.starts().object_at(offset).map(|object| word(self, object))
     }
 }
 
