@@ -1,7 +1,7 @@
 //! What a thread keeps of what spans are made of, so that making one takes no lock: a window of pages, and free headers. Answers to
 //! Go's p.pcache and p.mspancache.
 //!
-//! Headers come from the metadata arena and go back there a batch at a time, under one lock. Kept are those of up to three cache
+//! Headers come from the metadata arena and go back there many at a time, under one lock. Kept are those of up to three cache
 //! lines, which is all of them but for a table of size classes of one's own. Invariant: a kept header is no span's, and nobody else's.
 #![expect(unsafe_code, reason = "chains free headers through themselves")]
 
@@ -19,8 +19,12 @@ use crate::sys::Linux;
 
 /// Longest header that is kept, in cache lines.
 const LONGEST: usize = 3;
-/// Headers of one length that are fetched and given back together; so many twice are kept at most.
+/// Headers of one length that are fetched together at first, ...
 const BATCH: usize = 16;
+/// ... by a thread that makes span after span, ...
+const LARGEST_BATCH: usize = 64;
+/// ... and that are kept at most; half of them then go back together.
+const KEPT: usize = 128;
 
 const _: () = assert!(LINES[LONGEST - 1] == LONGEST, "each length of a header is a length of a block");
 
@@ -37,6 +41,8 @@ pub(crate) struct SpanCache {
 struct Headers {
     first: *mut Free,
     held: usize,
+    /// How many are fetched next.
+    batch: usize,
 }
 
 /// A free header; the link lives in it.
@@ -79,7 +85,7 @@ impl SpanCache {
     pub(crate) const fn empty() -> Self {
         Self {
             pages: PageCache::empty(),
-            headers: [const { Headers { first: ptr::null_mut(), held: 0 } }; LONGEST],
+            headers: [const { Headers { first: ptr::null_mut(), held: 0, batch: BATCH } }; LONGEST],
             group: Group::FIRST,
         }
     }
@@ -128,11 +134,12 @@ impl Heap {
     #[cold]
     fn fetch_headers(&self, bytes: Bytes, headers: &mut Headers) {
         let mut meta = self.meta.lock();
-        for _ in 0..BATCH {
+        for _ in 0..headers.batch {
             let Some(block) = meta.alloc(bytes) else { break };
             // SAFETY: a new block of this length.
             unsafe { headers.put(block) };
         }
+        headers.batch = (headers.batch * 2).min(LARGEST_BATCH);
         self.note_metadata(&meta);
     }
 
@@ -145,7 +152,7 @@ impl Heap {
             let (block, bytes) = (span.address(), Span::metadata_bytes(span.nelems()));
             let mut headers = cache.as_deref_mut().and_then(|c| c.of_length(bytes));
             if let Some(headers) = headers.as_deref_mut()
-                && headers.held < 2 * BATCH
+                && headers.held < KEPT
             {
                 // SAFETY: `alloc_span` allocated the header with this length; the page map no longer names it.
                 unsafe { headers.put(block) };
@@ -155,7 +162,7 @@ impl Heap {
             // SAFETY: as above.
             unsafe { meta.free(block, bytes) };
             if let Some(headers) = headers {
-                headers.flush(bytes, BATCH, meta);
+                headers.flush(bytes, KEPT / 2, meta);
             }
         }
     }
@@ -203,6 +210,7 @@ impl Heap {
             let mut meta = self.meta.lock();
             for (headers, lines) in cache.headers.iter_mut().zip(1..) {
                 headers.flush(Bytes(lines * LINE), 0, &mut meta);
+                headers.batch = BATCH;
             }
         }
     }
@@ -253,7 +261,7 @@ mod tests {
                     });
                     let kept: BTreeSet<_> = chain.map(NonNull::cast::<u8>).collect();
                     assert_eq!(kept.len(), of_length.held, "{lines} lines");
-                    assert!(kept.len() <= 2 * BATCH && kept.is_disjoint(&headers));
+                    assert!(kept.len() <= KEPT && kept.is_disjoint(&headers));
                 }
                 if random.below(500) == 0 {
                     heap.flush_span_cache(cache);
@@ -279,9 +287,9 @@ mod tests {
             taken() - before
         };
         round(1);
-        assert_eq!((0..100).map(|_| round(10)).sum::<u64>(), 0, "few come and go without it");
+        assert_eq!((0..100).map(|_| round(BATCH)).sum::<u64>(), 0, "few come and go without it");
         let many = round(1_600);
-        assert!(many > 0 && many <= 2 * 1_600 / BATCH as u64, "{many}");
+        assert!(many > 0 && many <= (1_600 / BATCH + 2 * 1_600 / KEPT) as u64, "{many}");
         heap.flush_span_cache(&mut cache);
     }
 }

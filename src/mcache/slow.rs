@@ -206,7 +206,7 @@ impl MCache {
                 bin.set_cap(bin.cap().min(half));
                 self.capacity.set(self.capacity.get() - less);
             }
-            central(class).trim(class, heap, false);
+            central(class).trim(class, heap, false, Some(self.spans()));
         }
         self.drop_own_large(heap, LargeCache::take_idle);
     }

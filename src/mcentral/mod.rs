@@ -32,6 +32,9 @@ const TRANSFER_BYTES: usize = 512 << 10;
 /// ... and at most this many objects.
 const TRANSFER_OBJECTS: usize = 4096;
 
+/// New spans that a thread makes at most when it comes for objects and there are none.
+const SPANS_AT_ONCE: usize = 4;
+
 /// The central store of one class; on cache lines of its own.
 #[repr(align(128))]
 pub(crate) struct Central {
@@ -191,7 +194,7 @@ impl Central {
         (self.samples.load(Relaxed), self.sampled_bytes.load(Relaxed))
     }
 
-    /// Fills `out` from its end with objects of `class`, a new span at worst, and returns how many: 0 only when memory is
+    /// Fills `out` from its end with objects of `class`, new spans at worst, and returns how many: 0 only when memory is
     /// exhausted. Objects of one span come in descending order, so that popping from the end gives ascending addresses.
     #[doc(alias = "cacheSpan")]
     pub(crate) fn refill(
@@ -205,25 +208,49 @@ impl Central {
         let mut got = state.take_transferred(out);
         if got > 0 {
             self.moved.took_from_transfer(got);
-        } else {
-            got = state.take_from_spans(out);
-            self.moved.took_from_spans(got);
+        }
+        if got < out.len() {
+            let left = out.len() - got;
+            let from_spans = state.take_from_spans(&mut out[..left]);
+            self.moved.took_from_spans(from_spans);
+            got += from_spans;
         }
         #[cfg(feature = "invariants")]
         state.check_invariants(class);
         drop(state);
-        if got > 0 {
-            return got;
-        }
-        heap.tick();
-        let Some((span, _)) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache) else { return 0 };
-        // Nobody else knows the span yet, so it is cut up without the lock.
-        got = span.take(out);
-        self.moved.made_span(got);
-        if span.nfree() > 0 {
-            self.state.lock().relist(span, None);
+        if got == 0 {
+            heap.tick();
+            got = self.make_spans(class, heap, out, cache);
         }
         got
+    }
+
+    /// As `refill`, from new spans alone: a few, so that a thread that makes very many objects does not come for each of them.
+    fn make_spans(
+        &self,
+        class: Class,
+        heap: &Heap,
+        out: &mut [*mut u8],
+        mut cache: Option<&mut SpanCache>,
+    ) -> usize {
+        let mut left = out.len();
+        for _ in 0..SPANS_AT_ONCE {
+            let Some((span, _)) = heap.alloc_span(class.pages(), Some(class), Pages(1), cache.as_deref_mut())
+            else {
+                break;
+            };
+            // Nobody else knows the span yet, so it is cut up without the lock.
+            let got = span.take(&mut out[..left]);
+            self.moved.made_span(got);
+            left -= got;
+            if span.nfree() > 0 {
+                self.state.lock().relist(span, None);
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        out.len() - left
     }
 
     /// Takes a batch of objects back. Ends the process with one line when one of them is not an object of `class` that is
@@ -247,7 +274,7 @@ impl Central {
     }
 
     /// Returns what nobody has needed since the last call to its spans; with `all`, everything.
-    pub(crate) fn trim(&self, class: Class, heap: &Heap, all: bool) {
+    pub(crate) fn trim(&self, class: Class, heap: &Heap, all: bool, mut cache: Option<&mut SpanCache>) {
         let mut batch = [ptr::null_mut(); 64];
         let mut left = {
             let mut state = self.state.lock();
@@ -264,7 +291,7 @@ impl Central {
             }
             left -= n;
             self.moved.took_from_transfer(n);
-            self.put_and_free(state, class, heap, &batch[want - n..want], None);
+            self.put_and_free(state, class, heap, &batch[want - n..want], cache.as_deref_mut());
         }
     }
 
@@ -327,5 +354,5 @@ pub(crate) fn check_all() {
 
 /// Returns what no thread has needed from the transfer caches since the last call; with `all`, everything in them.
 pub(crate) fn trim_all(heap: &Heap, all: bool) {
-    Class::all().for_each(|class| central(class).trim(class, heap, all));
+    Class::all().for_each(|class| central(class).trim(class, heap, all, None));
 }

@@ -53,7 +53,7 @@ fn random_batches_match_a_set_for_every_class() {
                         central.flush_to_spans(class, heap, &batch);
                     }
                 }
-                _ => central.trim(class, heap, random.below(2) == 0),
+                _ => central.trim(class, heap, random.below(2) == 0, None),
             }
             central.state.lock().check_invariants(class);
             let counts = central.counts();
@@ -78,7 +78,7 @@ fn random_batches_match_a_set_for_every_class() {
         }
         let rest: Vec<*mut u8> = out.iter().map(|&p| ptr::with_exposed_provenance_mut(p)).collect();
         central.flush_to_spans(class, heap, &rest);
-        central.trim(class, heap, true);
+        central.trim(class, heap, true, None);
         assert_eq!(central.free_objects(), 0, "a span whose objects are all back goes to the page heap");
     }
 }
