@@ -135,6 +135,7 @@ impl Heap {
             return None;
         }
         let new = n.bytes().0.checked_next_multiple_of(os_page)?;
+        self.gives_up(self.range_of(span));
         let mut table = self.huge.lock();
         if !self.reserve_huge(&mut table) {
             return None;
@@ -192,6 +193,7 @@ impl Heap {
         let old = self.range_of(span);
         span.set_npages(n);
         let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };
+        self.gives_up(tail);
         self.in_use.fetch_sub(tail.len.0, Relaxed);
         self.free_pages(tail, false);
         self.enforce_limit();

@@ -218,9 +218,6 @@ impl Heap {
         };
         let span = self.name_span(block, start, n, class);
         self.took_pages(n, scavenged);
-        if class.is_none() && scavenged.0 > 0 {
-            self.may_stay_untouched();
-        }
         Some((span, dirty))
     }
 
@@ -281,7 +278,7 @@ impl Heap {
         alloc.grow(range).ok()?;
         *pending = None;
         if range.start.0 == 0 {
-            self.advise_reservation(false);
+            self.advise_reservation();
         }
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
@@ -346,6 +343,9 @@ impl Heap {
 
     /// Takes a span out of the page map, and marks its header as dead.
     fn unmap_span(&self, span: Span) {
+        if span.class().is_none() {
+            self.gives_up(self.range_of(span));
+        }
         self.map.clear(PageRange { start: self.range_of(span).start, len: named_pages(span) });
         span.retire();
     }

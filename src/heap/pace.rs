@@ -95,7 +95,7 @@ impl Heap {
     /// Sets the memory limit and acts on it. Returns the old one.
     pub(crate) fn set_memory_limit(&self, bytes: usize) -> usize {
         let old = self.pace.limit.swap(bytes, Relaxed);
-        self.may_stay_untouched();
+        self.ask_nowhere();
         self.enforce_limit();
         old
     }

@@ -5,7 +5,8 @@
 //! resident. So the heap makes huge pages itself, one at a time, where it knows that they will be filled: when a thread takes a window of
 //! untouched pages for small objects, it takes what follows up to the next 2 MiB, touches it, and gives back what it did not want. There
 //! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on. All else
-//! has small pages, even where the kernel hands out huge ones unasked; what is resized is filled, so huge objects ask when they grow.
+//! has small pages, even where the kernel hands out huge ones unasked; what is resized is filled, so huge objects ask when they grow, and
+//! a large object that grew asks for the part by which it did, as long as it has it.
 //!
 //! They are not worth their price everywhere: a virtual machine that gives free memory back to its host pays for each huge page what 2 MiB
 //! cost the host, 6 ms where a warm one took 0.2 ms, while single pages come from memory that is still warm (1 ms for 512). Therefore
@@ -14,10 +15,12 @@
 //!
 //! A memory limit is about frames, and a huge page has frames for all of it. With a limit nothing is asked for.
 //!
-//! The whole reservation always has the same advice: against huge pages, but while one is touched. Rejected: advice by range: the kernel
-//! makes a mapping of each, keeps two that were touched apart for good, and moves no object (`mremap`) that lies in both. Advice for the
-//! whole from a size on: git grew by 6 %, SQLite by 17 %, objects of which only the first word is written by 80 %, and the price was asked at
-//! each growth only. `MADV_COLLAPSE`: as fast here, but it needs Linux 6.1 and makes all processors empty their lists of pages.
+//! The reservation has advice against huge pages, but for two ranges, each inside one owner's pages: the one that is touched, while it
+//! is, and what the last large object grew by. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
+//! them again when the advice is the same. Advice for all of it while one is touched was wrong: what other threads touched meanwhile
+//! became huge, and what of that the heap knew to be with the kernel stayed resident for good. Rejected: advice for the whole from a
+//! size on: git grew by 6 %, SQLite by 17 %, objects of which only the first word is written by 80 %, and the price was asked at each
+//! growth only. `MADV_COLLAPSE`: as fast here, but it needs Linux 6.1 and makes all processors empty their lists of pages.
 #![expect(unsafe_code, reason = "advises on the heap's own pages, and touches them")]
 
 use core::ptr::{self, NonNull};
@@ -48,8 +51,9 @@ pub(super) struct Thp {
     disabled: AtomicBool,
     /// What one may take at its first touch. Set by options.
     dear_ns: AtomicU64,
-    /// Whether the kernel is asked for them wherever the heap is touched first. Written under `price`.
-    lazy: AtomicBool,
+    /// Where the kernel is asked for them at the first touch: the part by which a live large object grew, as its first page (32 bits) and
+    /// its pages (32 bits); 0 if nowhere. Written under `price`.
+    grown: AtomicU64,
     /// Held while one is made. Rank THP: alone, but for a fork.
     price: Mutex<Price, { rank::THP }>,
 }
@@ -103,7 +107,7 @@ impl Thp {
             from: AtomicUsize::new(FROM),
             disabled: AtomicBool::new(false),
             dear_ns: AtomicU64::new(DEAR_NS),
-            lazy: AtomicBool::new(false),
+            grown: AtomicU64::new(0),
             price: Mutex::new(Price::UNKNOWN),
         }
     }
@@ -121,6 +125,12 @@ impl Thp {
         // SAFETY: passed on unchanged (1).
         unsafe { self.price.unlock_after_fork(in_child) };
     }
+}
+
+/// What `Thp::grown` says.
+fn unpack(grown: u64) -> Option<PageRange> {
+    let (start, len) = ((grown >> 32) as usize, grown as u32 as usize);
+    (grown != 0).then_some(PageRange { start: PageIdx(start), len: Pages(len) })
 }
 
 fn advise(at: NonNull<u8>, bytes: usize, yes: bool) {
@@ -160,11 +170,14 @@ impl Heap {
         }
     }
 
-    /// Advises on the whole reservation.
-    pub(super) fn advise_reservation(&self, yes: bool) {
-        let (base, bytes) = self.reservation();
-        if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(base)) {
-            advise(at, bytes.0, yes);
+    /// Advises against huge pages in the whole reservation.
+    pub(super) fn advise_reservation(&self) {
+        self.advise_pages(PageRange { start: PageIdx(0), len: Pages(self.reserved.0 / PAGE_SIZE) }, false);
+    }
+
+    fn advise_pages(&self, range: PageRange, yes: bool) {
+        if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(self.address_of(range.start))) {
+            advise(at, range.len.bytes().0, yes);
         }
     }
 
@@ -191,22 +204,47 @@ impl Heap {
         let first = PageIdx(untouched.start.0.next_multiple_of(HUGE.0));
         if first + HUGE <= untouched.end() && self.wants_huge_pages() {
             let mut price = self.thp.price.lock();
-            let cheap = self.touch_unless_dear(&mut price, first) == Some(true);
-            self.ask_lazily(&price, cheap);
+            self.ask_for(&price, None);
+            if self.touch_unless_dear(&mut price, first) == Some(true) {
+                let len = Pages((untouched.end().0 - first.0) / HUGE.0 * HUGE.0);
+                self.ask_for(&price, Some(PageRange { start: first, len }));
+            }
         }
     }
 
-    /// Asks for none where a new large object has pages without frames: it may be meant to stay mostly untouched.
-    pub(super) fn may_stay_untouched(&self) {
-        if self.thp.lazy.load(Relaxed) {
-            self.ask_lazily(&self.thp.price.lock(), false);
+    /// Asks for none any more in pages of a large object that is freed, shrinks or moves.
+    #[inline]
+    pub(super) fn gives_up(&self, range: PageRange) {
+        // Relaxed: the owner of the pages knows of what it has asked for in them, and nobody else asks there.
+        if self.thp.grown.load(Relaxed) != 0 {
+            self.give_up_grown(range);
         }
     }
 
-    /// `_locked` shows that the lock is held.
-    fn ask_lazily(&self, _locked: &Price, yes: bool) {
-        if self.thp.lazy.swap(yes, Relaxed) != yes {
-            self.advise_reservation(yes);
+    #[cold]
+    fn give_up_grown(&self, range: PageRange) {
+        let price = self.thp.price.lock();
+        let grown = unpack(self.thp.grown.load(Relaxed));
+        if grown.is_some_and(|grown| grown.start < range.end() && range.start < grown.end()) {
+            self.ask_for(&price, None);
+        }
+    }
+
+    /// Asks for none any more in what a large object grew by.
+    pub(super) fn ask_nowhere(&self) {
+        if self.thp.grown.load(Relaxed) != 0 {
+            self.ask_for(&self.thp.price.lock(), None);
+        }
+    }
+
+    /// Asks in this range, and not where it was asked before. `_locked` shows that the lock is held.
+    fn ask_for(&self, _locked: &Price, grown: Option<PageRange>) {
+        let packed = grown.map_or(0, |grown| (grown.start.0 as u64) << 32 | grown.len.0 as u64);
+        if let Some(before) = unpack(self.thp.grown.swap(packed, Relaxed)) {
+            self.advise_pages(before, false);
+        }
+        if let Some(grown) = grown {
+            self.advise_pages(grown, true);
         }
     }
 
@@ -216,14 +254,10 @@ impl Heap {
         if price.skips() {
             return None;
         }
-        let lazy = self.thp.lazy.load(Relaxed);
-        if !lazy {
-            self.advise_reservation(true);
-        }
+        let page = PageRange { start: first, len: HUGE };
+        self.advise_pages(page, true);
         let ns = self.touch_all(first);
-        if !lazy {
-            self.advise_reservation(false);
-        }
+        self.advise_pages(page, false);
         let dear = ns > self.thp.dear_ns.load(Relaxed);
         price.was(dear);
         Some(!dear)
