@@ -81,12 +81,21 @@ const DEFECTS: [(&str, Case); 17] = [
 fn a_plain_allocator_passes() {
     let dir = Scratch::new();
     let library = naive(&dir, "NOTHING");
-    for (without, case) in DEFECTS {
+    several_at_once(|&(without, case)| {
         // It keeps what is free, and blocks the signal that steps.
         if without != "NOTHING_BUT_KEEPS" && case.0 != "step" {
             run(&compile(case.0), &library, case).passes();
         }
-    }
+    });
+}
+
+/// Most of the time goes into waiting.
+fn several_at_once(test: impl Fn(&(&'static str, Case)) + Sync) {
+    thread::scope(|s| {
+        for some in DEFECTS.chunks(DEFECTS.len().div_ceil(4)) {
+            s.spawn(|| some.iter().for_each(&test));
+        }
+    });
 }
 
 fn is_found(&(without, case): &(&'static str, Case)) {
@@ -103,12 +112,7 @@ fn is_found(&(without, case): &(&'static str, Case)) {
 
 #[test]
 fn each_defect_is_found() {
-    // Several at once: most of the time goes into waiting for those that hang.
-    thread::scope(|s| {
-        for some in DEFECTS.chunks(DEFECTS.len().div_ceil(4)) {
-            s.spawn(|| some.iter().for_each(is_found));
-        }
-    });
+    several_at_once(is_found);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 /* A signal at each single instruction of an operation, whose handler calls the allocator.
  *
  * A process turns the trap flag on around one operation. At each trap it makes a copy of itself in which the handler does its
- * deed: it allocates, resizes and frees, also in the size class that the operation is about; or it asks for the heap's figures; or it
- * forks. There the operation then goes on without traps, and in the end every object must be whole and no two may overlap. The process itself waits for the copy and goes
- * on to the next instruction.
+ * deed: it allocates, resizes and frees, also in the size class that the operation is about; or it asks for one of the heap's
+ * figures, in turn; or it forks. There the operation then goes on without traps, and in the end every object must be whole and no two
+ * may overlap. The process itself waits for the copy and goes on to the next instruction.
  *
  * An operation that finds what it needs in the thread's cache must be served whatever the handler does. Where locks may be held
  * the process may end instead, with exactly one line. It must never hang, and never go on with a broken heap. */
@@ -90,13 +90,11 @@ static void figure_usable(void) {
 }
 
 static const struct figure {
-    const char *name;
     void (*ask)(void);
     /* Whether it writes to stderr. */
     int speaks;
 } FIGURE[] = {
-    {"mallinfo", figure_mallinfo, 0},  {"mallinfo2", figure_mallinfo2, 0}, {"malloc_stats", figure_stats, 1},
-    {"malloc_info", figure_info, 1},   {"malloc_trim", figure_trim, 0},    {"malloc_usable_size", figure_usable, 0},
+    {figure_mallinfo, 0}, {figure_mallinfo2, 0}, {figure_stats, 1}, {figure_info, 1}, {figure_trim, 0}, {figure_usable, 0},
 };
 
 /* The child goes on with the operation, then the parent. */
@@ -419,9 +417,10 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     }
     if (++instructions < next_try)
         return;
-    if (deed == FIGURES)
-        next_try += 1 + instructions / 16 + instructions % 5;
-    else
+    if (deed == FIGURES) {
+        next_try += 1 + instructions / 48 + instructions % 5;
+        figure = figure && figure + 1 < FIGURE + LENGTH(FIGURE) ? figure + 1 : FIGURE;
+    } else
         next_try += instructions < EACH ? 1 : 1 + instructions / 60 + instructions % 3;
     int error = errno, out[2];
     CHECK(pipe(out) == 0);
@@ -468,18 +467,15 @@ static void step(const struct operation *op) {
 }
 
 static void set_deed(const char *name) {
-    static const char *const names[] = {[LIGHT] = "light", [HEAVY] = "heavy", [JUMP] = "jump", [FORK] = "fork"};
+    static const char *const names[] = {[LIGHT] = "light", [HEAVY] = "heavy", [JUMP] = "jump",
+                                        [FIGURES] = "figures", [FORK] = "fork"};
     for (size_t i = 0; i < LENGTH(names); i++) {
-        if (names[i] && strcmp(names[i], name) == 0) {
+        if (strcmp(names[i], name) == 0) {
             deed = i;
             return;
         }
     }
-    deed = FIGURES;
-    for (size_t i = 0; i < LENGTH(FIGURE); i++)
-        if (strcmp(FIGURE[i].name, name) == 0)
-            figure = &FIGURE[i];
-    CHECK(figure != NULL);
+    CHECK(0);
 }
 
 /* Arguments: the handler's deed, then operations; all of them when none is named, but nobody may jump out of fork, and the C
