@@ -17,16 +17,13 @@
 //! the object. `base`, `class` and `nelems` never change while a span is in use.
 #![expect(unsafe_code, reason = "headers live in metadata memory and are reached by address")]
 
-use core::cell::Cell;
+use core::cell;
 use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    AtomicU8,
-    Ordering::{Acquire, Release},
-};
 
 use super::objects;
 use crate::base::{Bytes, Class, PAGE_SIZE, Pages};
+use crate::sync::atomic::{self, Acquire, AtomicU8, Cell, Release};
 use crate::throw::{check, throw};
 
 /// What a span is at the moment. The word changes only by [`Span::transition`].
@@ -52,11 +49,13 @@ struct Header {
     class: Cell<u8>,
     state: AtomicU8,
     list: Cell<u8>,
-    bits: [Cell<u64>; 3],
+    bits: [cell::Cell<u64>; 3],
 }
 
-const _: () =
-    assert!(size_of::<Header>() == 64, "a span of up to 192 objects has one cache line of metadata");
+const _: () = assert!(
+    size_of::<Header>() == 64 || !atomic::REAL,
+    "a span of up to 192 objects has one cache line of metadata"
+);
 
 /// A handle on a span's header. Copying it copies no rights: see the module's head for who may touch what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +94,7 @@ impl Span {
                 class: Cell::new(class.map_or(0, |c| c.index() as u8)),
                 state: AtomicU8::new(State::InUse as u8),
                 list: Cell::new(NO_LIST),
-                bits: [const { Cell::new(0) }; 3],
+                bits: [const { cell::Cell::new(0) }; 3],
             });
         }
         let span = Self(header);
@@ -124,7 +123,7 @@ impl Span {
     }
 
     #[inline(always)]
-    pub(super) fn word(&self, i: usize) -> &Cell<u64> {
+    pub(super) fn word(&self, i: usize) -> &cell::Cell<u64> {
         debug_assert!(i < (self.h().nelems.get() as usize).div_ceil(64));
         // SAFETY: the block has room for the words of nelems bits, starting at `bits` (init 1).
         let p = unsafe { self.0.cast::<u8>().add(offset_of!(Header, bits) + i * 8) };

@@ -8,20 +8,19 @@
 //!
 //! Invariant: a chunk with a page in use has one owner, which does not change.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-
 use super::mheap::Heap;
 use super::mspan::Span;
 use crate::base::{PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::page::{LONGEST_IN_CHUNK, LentChunk, PageAlloc, PageCache, Table, chunk_of};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Relaxed, shrunk};
 use crate::sync::{LockCounts, Mutex, rank};
 use crate::sys::Linux;
 use crate::throw::throw;
 
 /// Threads of a group, as far as they come one after the other.
-const GROUP: usize = 8;
+const GROUP: usize = shrunk(8, 1);
 /// Groups, the first included; after the last comes the first again.
-const GROUPS: usize = 8;
+const GROUPS: usize = shrunk(8, 2);
 
 /// A group's free pages; `None` until one of its threads needs some.
 type Part = Mutex<Option<PageAlloc<Linux>>, { rank::HEAP }>;

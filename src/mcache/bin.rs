@@ -12,10 +12,10 @@
 //! Only the owning thread writes a bin. Others read `hdr` and `net` to add up statistics.
 #![expect(unsafe_code, reason = "reads and writes the array of pointers in metadata")]
 
-use core::cell::Cell;
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use crate::sync::atomic::{self, AtomicI64, AtomicU64, Cell, Relaxed};
 
 /// Width of the count of held pointers.
 const HELD_BITS: u32 = 16;
@@ -39,7 +39,7 @@ pub(crate) struct Bin {
     seen: Cell<u32>,
 }
 
-const _: () = assert!(size_of::<Bin>() == 32, "two bins share a cache line");
+const _: () = assert!(size_of::<Bin>() == 32 || !atomic::REAL, "two bins share a cache line");
 
 impl Bin {
     pub(super) const fn new() -> Self {

@@ -1,12 +1,6 @@
 //! Exact counts that others read while their owner writes.
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
-
-use crate::sys;
+use crate::sync::atomic::{Acquire, AtomicU32, AtomicU64, Relaxed, Release, fence, yield_now};
 
 /// What was allocated and freed. Bytes are rounded as the heap rounds them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +68,7 @@ impl Version {
                     return r;
                 }
             }
-            sys::thread::yield_now();
+            yield_now();
         }
     }
 

@@ -12,16 +12,11 @@
 //! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, they keep nothing by length, because
 //! nobody else could take it from a thread that idles.
 
-use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Relaxed},
-};
 
 use crate::base::{Bytes, PAGE_SIZE, Pages};
 use crate::heap::Span;
-use crate::sys::thread;
+use crate::sync::atomic::{AcqRel, AtomicU32, AtomicU64, AtomicUsize, Cell, Relaxed, can_fence_all};
 
 /// Longest span, in pages, that is kept by its length: 1 MiB.
 const LONGEST: usize = 128;
@@ -173,7 +168,7 @@ impl LargeCache {
         let want = (self.held.get() + n.0).next_multiple_of(DRAW);
         let more = want.saturating_sub(self.limit.load(Relaxed));
         let ok = want <= MAX_PAGES
-            && thread::can_fence_all()
+            && can_fence_all()
             && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= all)).is_ok();
         if ok {
             self.limit.store(self.limit.load(Relaxed) + more, Relaxed);

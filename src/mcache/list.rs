@@ -1,17 +1,13 @@
 //! All mcaches of the process: attaching one to a thread, taking it back, walking over all.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    AtomicBool, AtomicPtr,
-    Ordering::{Acquire, Relaxed, Release},
-};
 
 use super::large::{LONG, LargeCache};
 use super::{EXITED, Entered, MCache};
 use crate::base::Class;
 use crate::heap::Heap;
+use crate::sync::atomic::{Acquire, AtomicBool, AtomicPtr, Relaxed, Release, fence_all};
 use crate::sync::{Mutex, rank};
-use crate::sys;
 
 /// The mcaches that no thread has, last in first out.
 struct Idle(*const MCache);
@@ -116,7 +112,7 @@ pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
     }
     if any {
         // One fence for all.
-        let fenced = sys::thread::fence_all();
+        let fenced = fence_all();
         for m in each_mcache().filter(|m| m.gate.is_claimed()) {
             heap.free_chain(m.gate.unclaim_after(fenced, || which(&m.large)).flatten(), None);
         }

@@ -24,14 +24,14 @@ mod slow;
 #[cfg(test)]
 mod tests;
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::UnsafeCell;
 use core::mem::size_of;
 use core::ptr;
-use core::sync::atomic::AtomicPtr;
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
 use crate::heap::{Span, SpanCache, State};
 use crate::sync::Biased;
+use crate::sync::atomic::{AtomicPtr, Cell};
 use crate::sys::tls_slot;
 use crate::throw::throw;
 use bin::Bin;

@@ -1,8 +1,7 @@
 //! What goes through a central store, counted. The counts are written under the store's lock, which is held anyway, with plain stores;
 //! only a new span is counted with an atomic addition, as it is cut up without the lock.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
+use crate::sync::atomic::{AtomicU64, Relaxed};
 use crate::sync::{LockCounts, add};
 
 /// The counts of one store, but for its lock's. Read by anyone.

@@ -14,14 +14,11 @@
 //! Rejected: Go's map of arenas, two loads: the reservation is contiguous.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
-};
 
 use super::OutOfMemory;
 use super::table::Table;
 use crate::base::{Bytes, PageIdx, PageRange, Pages};
+use crate::sync::atomic::{Acquire, AtomicU64, Release};
 use crate::sys::Os;
 use crate::throw::throw;
 

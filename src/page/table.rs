@@ -20,13 +20,10 @@ use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
-use core::sync::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
 
 use super::OutOfMemory;
 use crate::base::Bytes;
+use crate::sync::atomic::{Acquire, AtomicU64, AtomicUsize, Relaxed, Release};
 use crate::sys::Os;
 use crate::throw::throw;
 

@@ -11,11 +11,7 @@
 //! Either the owner's store of `busy` comes before the fence, and the other thread sees it, or its load of `claimed` comes after the
 //! fence and sees that. Nobody waits: who does not get in does without. (Dice, Moir, Scherer: Quickly Reacquirable Locks, 2002.)
 
-use core::sync::atomic::{
-    AtomicBool,
-    Ordering::{Acquire, Relaxed, Release, SeqCst},
-    compiler_fence,
-};
+use super::atomic::{Acquire, AtomicBool, Relaxed, Release, light_fence, signal_fence};
 
 /// The lock. It guards nothing by itself.
 pub(crate) struct Biased {
@@ -56,8 +52,8 @@ impl Biased {
             return false;
         }
         self.busy.store(true, Relaxed);
-        // SeqCst, for the compiler only: a handler runs on this thread, and other threads make the processor obey by membarrier.
-        compiler_fence(SeqCst);
+        // Pairs with `fence_all`, called between `claim` and `unclaim_after`.
+        light_fence();
         true
     }
 
@@ -71,8 +67,8 @@ impl Biased {
     /// Ends an entry. Also for a thread that a signal handler jumped out of it: it is never gone on with.
     #[inline(always)]
     pub(crate) fn leave(&self) {
-        // SeqCst, for the compiler only, as in `enter`.
-        compiler_fence(SeqCst);
+        // What was done inside is done for a handler that finds the owner out.
+        signal_fence();
         // Release: pairs with the Acquire in `claim`.
         self.busy.store(false, Release);
     }
@@ -113,8 +109,7 @@ impl Biased {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::sys::thread;
-    use core::sync::atomic::AtomicU64;
+    use crate::sync::atomic::{AtomicU64, fence_all};
     use std::thread as threads;
 
     #[test]
@@ -134,7 +129,7 @@ mod tests {
                 let mut n = 0;
                 while !done.load(Relaxed) {
                     lock.claim();
-                    n += u64::from(lock.unclaim_after(thread::fence_all(), change).is_some());
+                    n += u64::from(lock.unclaim_after(fence_all(), change).is_some());
                     threads::yield_now();
                 }
                 n

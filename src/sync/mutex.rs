@@ -5,12 +5,9 @@
 #![expect(unsafe_code, reason = "hands out &mut T while the lock word says it is exclusive")]
 
 use core::cell::UnsafeCell;
-use core::hint::spin_loop;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
+
+use super::atomic::{Acquire, AtomicU32, AtomicU64, Relaxed, Release, futex, shrunk, spin_loop};
 
 #[cfg(debug_assertions)]
 #[path = "held_checked.rs"]
@@ -19,12 +16,10 @@ mod held;
 #[path = "held_unchecked.rs"]
 mod held;
 
-use crate::sys::futex;
-
 const FREE: u32 = 0;
 const LOCKED: u32 = 1;
 const SLEEPERS: u32 = 2;
-const SPINS: u32 = 60;
+const SPINS: usize = shrunk(60, 1);
 
 /// Data behind a lock of the given rank (see [`super::rank`]).
 pub(crate) struct Mutex<T, const RANK: u8> {

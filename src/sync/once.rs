@@ -3,12 +3,7 @@
 //! The word says which process runs it: in a child that was forked meanwhile the thread that ran it does not exist, and the
 //! first caller there starts anew.
 
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Release},
-};
-
-use crate::sys::{self, futex};
+use super::atomic::{Acquire, AtomicU32, Release, futex, process_id};
 
 const NEW: u32 = 0;
 const DONE: u32 = 1;
@@ -34,7 +29,7 @@ impl Once {
     /// Runs `init` if nobody has succeeded yet; `Some` tells the winner so, with what `init` returned. While one thread runs
     /// it the others sleep. If it fails the next caller tries again. `init` must not come back here: it would wait for itself.
     pub(crate) fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
-        let mine = RUNNING_IN + sys::thread::process_id();
+        let mine = RUNNING_IN + process_id();
         let mut seen = NEW;
         loop {
             // Acquire: as in `is_done`.

@@ -1,0 +1,39 @@
+//! What the protocols between threads are made of: atomics, cells, fences, and the calls that wait for another thread. One door, so
+//! that `tests/models` can compile the same sources with a file of its own in the place of this one, where a model checker explores what
+//! the memory model and the scheduler may do.
+//!
+//! Words that only count, and that nothing else is read after, are the core library's where they stand: they would be explored in vain.
+
+pub(crate) use core::cell::Cell;
+pub(crate) use core::hint::spin_loop;
+pub(crate) use core::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{self, AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
+
+pub(crate) use crate::sys::futex;
+pub(crate) use crate::sys::thread::{can_fence_all, fence_all, process_id, yield_now};
+
+/// The half of a fence that a thread pays nothing for: what comes before it and what comes after it stay apart for a thread that calls
+/// `fence_all`, which makes the processor obey, and for signal handlers on this thread, as the compiler does.
+#[inline(always)]
+pub(crate) fn light_fence() {
+    // SeqCst, for the compiler only: both directions.
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
+/// As `light_fence`, for signal handlers alone.
+#[inline(always)]
+pub(crate) fn signal_fence() {
+    // SeqCst, for the compiler only: both directions.
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
+}
+
+/// A constant that models have smaller, so that what it leads to is within their reach.
+pub(crate) const fn shrunk(real: usize, _modelled: usize) -> usize {
+    real
+}
+
+/// Whether atomics and cells are as large as what they hold.
+pub(crate) const REAL: bool = true;
