@@ -224,9 +224,11 @@ impl MCache {
     #[must_use]
     pub(crate) fn keep_large(&self, span: Span) -> bool {
         let keep = || {
+            // Before it is kept: from then on a long one is anybody's.
+            let bytes = span.bytes();
             let ok = span.transition(State::InUse, State::Cached);
             if ok && self.large.put(span) {
-                self.count_large(None, Some(span.bytes()));
+                self.count_large(None, Some(bytes));
                 return true;
             }
             // There was no room for it.
