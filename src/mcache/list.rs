@@ -102,7 +102,7 @@ pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
         own.drop_own_large(heap, which);
     }
     // Acquire: pairs with the Release below, of the last to sweep.
-    if SWEEPING.swap(true, Acquire) {
+    if SWEEPING.compare_exchange(false, true, Acquire, Relaxed).is_err() {
         return;
     }
     let mut any = false;

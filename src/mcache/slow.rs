@@ -255,7 +255,8 @@ impl MCache {
     pub(crate) fn make_room(&self, heap: &Heap, n: Pages) {
         self.event(heap);
         heap.tick();
-        if !self.large.is_asked(n) {
+        // Behind the gate: who sweeps forgets what was asked for.
+        if self.gate.own(|| self.large.is_asked(n)) != Some(true) {
             return;
         }
         if LargeCache::is_long(n) {
