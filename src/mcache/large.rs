@@ -16,17 +16,17 @@ use core::ptr::{self, NonNull};
 
 use crate::base::{Bytes, PAGE_SIZE, Pages};
 use crate::heap::Span;
-use crate::sync::atomic::{AcqRel, AtomicU32, AtomicU64, AtomicUsize, Cell, Relaxed, can_fence_all};
+use crate::sync::atomic::{AcqRel, AtomicU32, AtomicU64, AtomicUsize, Cell, Relaxed, can_fence_all, shrunk};
 
 /// Longest span, in pages, that is kept by its length: 1 MiB.
-const LONGEST: usize = 128;
+const LONGEST: usize = shrunk(128, 3);
 /// Pages that those may have together in one thread: 4 MiB ...
 const MAX_PAGES: usize = 512;
 /// ... and in all threads: a sixteenth of the heap in use, from 1 MiB to 64 MiB.
 const SHARE: usize = 16;
 const MAX_ALL_PAGES: usize = 8192;
 /// Pages of the latter that a thread draws at a time: 128 KiB.
-const DRAW: usize = 16;
+const DRAW: usize = shrunk(16, 1);
 
 /// Pages that threads have drawn.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);

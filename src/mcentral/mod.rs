@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
 use crate::heap::{Heap, Span, SpanCache, SpanList};
+use crate::sync::atomic::shrunk;
 use crate::sync::{Mutex, rank};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
@@ -30,7 +31,7 @@ const FULLNESS: usize = 4;
 /// A transfer cache holds at most this many bytes of objects ...
 const TRANSFER_BYTES: usize = 512 << 10;
 /// ... and at most this many objects.
-const TRANSFER_OBJECTS: usize = 4096;
+const TRANSFER_OBJECTS: usize = shrunk(4096, 3);
 
 /// New spans that a thread makes at most when it comes for objects and there are none.
 const SPANS_AT_ONCE: usize = 4;

@@ -1,0 +1,58 @@
+//! `mcache/large.rs`: large spans stay with their threads, others take them away, and the longest are anybody's.
+
+use super::doors::{exit, free_pages, heap, join, malloc_pages, nothing_is_lost, spawn};
+use crate::base::Pages;
+use crate::execution::explore;
+use crate::heap::Heap;
+use crate::mcache::drop_large;
+
+fn come_and_go(heap: &Heap, lengths: &[usize]) {
+    for &n in lengths {
+        let span = malloc_pages(heap, Pages(n));
+        free_pages(heap, span);
+    }
+}
+
+/// The owner keeps, uses again and cuts; another takes all it finds.
+pub(super) fn kept_and_swept() {
+    explore(2, || {
+        let heap = heap();
+        let owner = spawn(move || {
+            come_and_go(heap, &[2, 2, 1]);
+            exit(heap);
+        });
+        drop_large(heap, None, true);
+        join([owner]);
+        nothing_is_lost(heap);
+    });
+}
+
+/// Two sweep at the same time, one of them for what is idle.
+pub(super) fn swept_by_two() {
+    explore(2, || {
+        let heap = heap();
+        let owner = spawn(move || {
+            come_and_go(heap, &[2, 2]);
+            exit(heap);
+        });
+        let other = spawn(move || drop_large(heap, None, true));
+        drop_large(heap, None, false);
+        join([owner, other]);
+        nothing_is_lost(heap);
+    });
+}
+
+/// Spans above the longest that threads keep: whoever is first gets the one that was freed.
+pub(super) fn long_spans_change_hands() {
+    explore(2, || {
+        let heap = heap();
+        let threads = [[5, 5], [5, 6]].map(|lengths| {
+            spawn(move || {
+                come_and_go(heap, &lengths);
+                exit(heap);
+            })
+        });
+        join(threads);
+        nothing_is_lost(heap);
+    });
+}

@@ -1,0 +1,136 @@
+//! The page heap: windows, the page map, groups of threads, huge objects.
+
+use std::sync::Arc;
+
+use loom::sync::mpsc::channel;
+
+use super::doors::{heap, join, nothing_is_lost, one, spawn};
+use crate::atomic::{Acquire, AtomicUsize, Relaxed, Release};
+use crate::base::Pages;
+use crate::execution::explore;
+use crate::heap::{Heap, Object, Span, SpanCache};
+
+fn span(heap: &Heap, n: usize, cache: Option<&mut SpanCache>) -> Span {
+    let class = (n == 1).then(one);
+    heap.alloc_span(Pages(n), class, Pages(1), cache).expect("there is memory").0
+}
+
+/// Spans made of the windows of two threads, each freed by the other.
+pub(super) fn windows() {
+    explore(2, || {
+        let heap = heap();
+        let (to_a, at_a) = channel::<Span>();
+        let (to_b, at_b) = channel::<Span>();
+        let work = |send: loom::sync::mpsc::Sender<Span>, receive: loom::sync::mpsc::Receiver<Span>| {
+            spawn(move || {
+                let mut cache = SpanCache::empty();
+                send.send(span(heap, 1, Some(&mut cache))).expect("the other is there");
+                heap.free_span(receive.recv().expect("the other sends one"), Some(&mut cache));
+                heap.flush_span_cache(&mut cache);
+            })
+        };
+        join([work(to_b, at_a), work(to_a, at_b)]);
+        nothing_is_lost(heap);
+    });
+}
+
+/// A thread finds a span by an address that it got without an order: it sees all of its header, or no span.
+pub(super) fn map_is_read_without_a_lock() {
+    explore(3, || {
+        let heap = heap();
+        let address = Arc::new(AtomicUsize::new(0));
+        let maker = {
+            let address = address.clone();
+            spawn(move || {
+                let made = span(heap, 2, None);
+                // Relaxed, on purpose: what is seen is seen by the map.
+                address.store(made.base(), Relaxed);
+                made
+            })
+        };
+        let p = core::ptr::without_provenance::<u8>(heap.reservation().0);
+        if let Some(found) = heap.span_of(p) {
+            assert_eq!((found.base(), found.npages()), (p.addr(), Pages(2)));
+            assert!(found.class().is_none());
+        }
+        if let at @ 1.. = address.load(Relaxed)
+            && let Some(found) = heap.span_of(core::ptr::without_provenance::<u8>(at))
+        {
+            assert_eq!(found.base(), at);
+        }
+        let made = maker.join().expect("it ends");
+        heap.free_span(made, None);
+        nothing_is_lost(heap);
+    });
+}
+
+/// Threads of two groups: the second borrows a chunk, the first frees what is of it.
+pub(super) fn of_groups() {
+    explore(2, || {
+        let heap = heap();
+        let room = span(heap, 1200, None);
+        heap.free_span(room, None);
+        let (send, receive) = channel::<Span>();
+        let borrower = spawn(move || {
+            let mut cache = SpanCache::empty();
+            // The first is of the first group.
+            cache.join_next_group(heap);
+            cache.join_next_group(heap);
+            send.send(span(heap, 2, Some(&mut cache))).expect("the other is there");
+            let own = span(heap, 3, Some(&mut cache));
+            heap.free_span(own, Some(&mut cache));
+            heap.flush_span_cache(&mut cache);
+        });
+        let other = spawn(move || {
+            let mut cache = SpanCache::empty();
+            let own = span(heap, 1, Some(&mut cache));
+            heap.free_span(receive.recv().expect("the other sends one"), Some(&mut cache));
+            heap.free_span(own, Some(&mut cache));
+            heap.flush_span_cache(&mut cache);
+        });
+        join([borrower, other]);
+        nothing_is_lost(heap);
+    });
+}
+
+/// Free pages go to the kernel while threads take them.
+pub(super) fn scavenged_meanwhile() {
+    explore(2, || {
+        let heap = heap();
+        let first = span(heap, 3, None);
+        heap.free_span(first, None);
+        let other = spawn(move || {
+            let made = span(heap, 2, None);
+            heap.free_span(made, None);
+        });
+        heap.release_all();
+        join([other]);
+        nothing_is_lost(heap);
+        heap.release_all();
+        assert_eq!(heap.stats().released, heap.stats().usable);
+    });
+}
+
+/// Two threads with huge objects of their own, one that grows, and a third that looks for one.
+pub(super) fn huge_objects() {
+    explore(2, || {
+        let heap = heap();
+        let known = heap.alloc_huge(Pages(1), 1).expect("there is memory");
+        let at = known.as_ptr().expose_provenance();
+        let threads = [1, 2].map(|n| {
+            spawn(move || {
+                let p = heap.alloc_huge(Pages(n), 1).expect("there is memory");
+                let object = heap.object_at(p.as_ptr()).expect("it is alive");
+                assert_eq!(object.bytes(), Pages(n).bytes());
+                let p = heap.resize_object(object, Pages(3), 1, |_| false).expect("there is memory");
+                assert_eq!(heap.free_huge(p.as_ptr()), Some(Pages(3).bytes()));
+            })
+        });
+        let found = heap.object_at(core::ptr::with_exposed_provenance(at));
+        assert!(matches!(found, Some(Object::Huge(h)) if h.addr == at));
+        join(threads);
+        assert!(heap.free_huge(known.as_ptr()).is_some());
+        assert_eq!((heap.stats().huge.0, heap.stats().huge_objects), (0, 0));
+        nothing_is_lost(heap);
+    });
+}
