@@ -29,7 +29,7 @@ pub(crate) fn main() -> ExitCode {
         return weakened::main(&wanted[1..]);
     }
     // A model that goes wrong may go on for ever.
-    let mut seconds = "120".to_owned();
+    let mut seconds = "300".to_owned();
     if wanted.first().is_some_and(|w| w == "--seconds") {
         seconds = wanted.drain(..2).nth(1).expect("a number of seconds");
     }
