@@ -13,9 +13,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use common::{Case, Ledger, Object, PAGE, Random, layout, rounded};
+use common::{Case, Ledger, Object, PAGE, Random, assert_consistent, layout, rounded};
 use gort::{Measured, MemStats};
-use gort_size_classes::table::{CLASS_TO_SIZE, NUM_CLASSES};
+use gort_size_classes::table::NUM_CLASSES;
 
 const MIB: usize = 1 << 20;
 
@@ -94,23 +94,6 @@ impl Program {
         while let Some(object) = self.objects.pop() {
             self.free(object);
         }
-    }
-}
-
-/// Fails unless the fields of one reading agree with each other, while nobody else allocates.
-fn assert_consistent(stats: &MemStats) {
-    assert_eq!(stats.alloc, stats.heap_alloc);
-    assert_eq!(stats.heap_objects, stats.mallocs - stats.frees);
-    assert_eq!(stats.heap_sys, stats.heap_idle + stats.heap_inuse);
-    assert_eq!(stats.sys, stats.heap_sys + stats.other_sys);
-    assert!(stats.heap_alloc <= stats.heap_inuse, "more in live objects than in pages for them: {stats:?}");
-    assert!(stats.heap_released <= stats.heap_idle, "{stats:?}");
-    assert!(stats.huge_inuse <= stats.heap_inuse, "{stats:?}");
-    assert!(stats.mcache_inuse <= stats.other_sys, "{stats:?}");
-    assert_eq!(stats.by_size[0].size, 0);
-    for (row, &size) in stats.by_size.iter().zip(&CLASS_TO_SIZE) {
-        assert_eq!(row.size, size);
-        assert!(row.frees <= row.mallocs, "{row:?}");
     }
 }
 

@@ -85,6 +85,23 @@ impl Ledger {
     }
 }
 
+/// Fails unless the fields of one reading agree with each other, while nobody else allocates.
+pub(crate) fn assert_consistent(stats: &MemStats) {
+    assert_eq!(stats.alloc, stats.heap_alloc);
+    assert_eq!(stats.heap_objects, stats.mallocs - stats.frees);
+    assert_eq!(stats.heap_sys, stats.heap_idle + stats.heap_inuse);
+    assert_eq!(stats.sys, stats.heap_sys + stats.other_sys);
+    assert!(stats.heap_alloc <= stats.heap_inuse, "more in live objects than in pages for them: {stats:?}");
+    assert!(stats.heap_released <= stats.heap_idle, "{stats:?}");
+    assert!(stats.huge_inuse <= stats.heap_inuse, "{stats:?}");
+    assert!(stats.mcache_inuse <= stats.other_sys, "{stats:?}");
+    assert_eq!(stats.by_size[0].size, 0);
+    for (row, &size) in stats.by_size.iter().zip(&CLASS_TO_SIZE) {
+        assert_eq!(row.size, size);
+        assert!(row.frees <= row.mallocs, "{row:?}");
+    }
+}
+
 fn zip(a: Ledger, b: Ledger, f: impl Fn(u64, u64) -> u64) -> Ledger {
     let mut classes = a.classes;
     for (a, b) in classes.iter_mut().zip(b.classes) {

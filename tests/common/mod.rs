@@ -9,10 +9,10 @@ mod process;
 mod random;
 
 pub(crate) use input::Input;
-pub(crate) use ledger::{Ledger, PAGE, class_of, rounded};
+pub(crate) use ledger::{Ledger, PAGE, assert_consistent, class_of, rounded};
 pub(crate) use object::{Object, fill_caches, layout};
 pub(crate) use process::{
     Case, check_heap, deadline, fork, keeps_errno, on_plain_threads, resident, seconds_until, wait_for,
     without_core,
 };
-pub(crate) use random::Random;
+pub(crate) use random::{Random, given_seed};

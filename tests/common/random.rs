@@ -10,21 +10,26 @@ pub(crate) struct Random {
     state: u64,
 }
 
-fn seed() -> u64 {
-    let Ok(text) = env::var("GORT_TEST_SEED") else { return DEFAULT_SEED };
+/// What `GORT_TEST_SEED` says.
+pub(crate) fn given_seed() -> Option<u64> {
+    let text = env::var("GORT_TEST_SEED").ok()?;
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    parsed.unwrap_or_else(|e| {
+    Some(parsed.unwrap_or_else(|e| {
         panic!("GORT_TEST_SEED={text:?}: {e}; accepted is a number, decimal or 0x and hexadecimal")
-    })
+    }))
 }
 
 impl Random {
     /// One of the streams that the seed gives.
     pub(crate) fn new(stream: u64) -> Self {
-        let seed = seed();
+        Self::with_seed(given_seed().unwrap_or(DEFAULT_SEED), stream)
+    }
+
+    /// One of the streams that this seed gives.
+    pub(crate) fn with_seed(seed: u64, stream: u64) -> Self {
         Self { seed, state: seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95) }
     }
 
