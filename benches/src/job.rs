@@ -54,7 +54,7 @@ impl Job {
     pub(crate) fn measure(&self, operations: u64, work: impl FnOnce() -> Sum) -> Outcome {
         let started = Instant::now();
         let sum = black_box(work());
-        Outcome { operations, checksum: sum.0, seconds: started.elapsed().as_secs_f64() }
+        Outcome { operations, checksum: sum.0, seconds: started.elapsed().as_secs_f64(), marks: Vec::new() }
     }
 }
 
@@ -64,6 +64,19 @@ pub struct Outcome {
     pub(crate) operations: u64,
     pub(crate) checksum: u64,
     pub(crate) seconds: f64,
+    /// What was seen on the way, by a workload that looks.
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What a process has at one moment.
+#[derive(Debug, Serialize)]
+pub(crate) struct Mark {
+    /// Since the work began.
+    pub(crate) seconds: f64,
+    /// Bytes of live objects, as they were asked for.
+    pub(crate) live: u64,
+    /// By the kernel's count.
+    pub(crate) resident: u64,
 }
 
 /// A checksum that does not depend on the order of what is added, as threads add it in no order.

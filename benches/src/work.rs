@@ -3,7 +3,7 @@
 //! They speak JSON, one line at a time, to whoever compares them: `list` has all workloads with their parameters, `version` the
 //! allocator, and `run` does one workload once. Time, memory and faults of the process are for the parent to take.
 
-use crate::job::Job;
+use crate::job::{Job, Mark};
 use crate::workloads::{Workload, all};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -93,6 +93,8 @@ struct Report<'a> {
     operations: u64,
     checksum: String,
     seconds: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    marks: &'a [Mark],
 }
 
 /// The `main` of a program under `allocator`, which has compiled the rows `own` itself.
@@ -158,6 +160,7 @@ fn perform(run: &Run, rows: &[Workload]) -> Result<String, String> {
         operations: outcome.operations,
         checksum: format!("{:016x}", outcome.checksum),
         seconds: outcome.seconds,
+        marks: &outcome.marks,
     })
 }
 

@@ -10,7 +10,7 @@ const GORT: &str = env!("CARGO_BIN_EXE_work-gort");
 const GLIBC: &str = env!("CARGO_BIN_EXE_work-glibc");
 
 /// The largest value of each parameter in these tests, so that a row takes milliseconds. One that is not here is a new one.
-const SMALL: [(&str, u64); 37] = [
+const SMALL: [(&str, u64); 40] = [
     ("batch", 20),
     ("batches", 40),
     ("bits", 200),
@@ -26,9 +26,12 @@ const SMALL: [(&str, u64); 37] = [
     ("keys", 2000),
     ("largest", 1 << 20),
     ("live", 1000),
+    ("lives", 2),
     ("loops", 4),
+    ("mixes", 3),
     ("objects", 2000),
     ("operations", 20_000),
+    ("pace", 0),
     ("passes", 4),
     ("phases", 4),
     ("producers", 4),
@@ -51,9 +54,11 @@ const SMALL: [(&str, u64); 37] = [
 ];
 
 /// Parameters that decide on which thread or when something happens, and so leave no trace in a checksum.
-const TRACELESS: [(&str, &str); 5] = [
+const TRACELESS: [(&str, &str); 7] = [
     ("async-tasks", "threads"),
     ("mstress", "shared"),
+    ("phases", "lives"),
+    ("phases", "pace"),
     ("phases", "rest"),
     ("spike", "hold"),
     ("spike", "pulse"),
@@ -141,11 +146,35 @@ fn every_parameter_is_used() {
             let mut values = values.clone();
             let name = values[at].0.clone();
             if !TRACELESS.contains(&(text(&row, "name"), &name)) {
-                values[at].1 += values[at].1.div_ceil(2);
+                values[at].1 += values[at].1.div_ceil(2).max(1);
                 assert_ne!(done(GORT, &row, &values, &[]), before, "{name} changes nothing: {row}");
             }
         }
     }
+}
+
+#[test]
+fn a_paced_server_says_what_it_has() {
+    let settings = [
+        "--set=phases=3",
+        "--set=bytes=1m",
+        "--set=mixes=3",
+        "--set=threads=2",
+        "--set=lives=1",
+        "--set=pace=20",
+    ];
+    let seen = |program| {
+        let report = json(program, &[&["run", "phases"], &settings[..]].concat());
+        assert!(report["seconds"].as_f64().is_some_and(|s| s >= 0.06), "each phase takes its time: {report}");
+        report["marks"].as_array().expect("there are marks").clone()
+    };
+    let marks = seen(GORT);
+    let live: Vec<u64> = marks.iter().map(|mark| mark["live"].as_u64().expect("a number")).collect();
+    assert_eq!(live.len(), 6, "one when it is full, one when it is over: {marks:?}");
+    assert!(live.chunks(2).all(|phase| phase[0] <= 2 << 20 && phase[1] < phase[0]), "{marks:?}");
+    assert!(marks.iter().all(|mark| mark["resident"].as_u64() > mark["live"].as_u64()), "{marks:?}");
+    let others: Vec<u64> = seen(GLIBC).iter().map(|mark| mark["live"].as_u64().expect("a number")).collect();
+    assert_eq!(others, live, "the same objects under another allocator");
 }
 
 #[test]

@@ -4,8 +4,6 @@ use super::{Workload, parallel, piece};
 use crate::job::{Job, Outcome, Parameter, Sum, mix, parameter};
 use std::mem;
 use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
 
 pub(super) const GROUP: &str = "mixed lifetimes";
 
@@ -51,28 +49,14 @@ pub(super) const ROWS: &[Workload] = &[
         parameters: &odd(260, 2),
         run: odd_patterns,
     },
-    Workload {
-        name: "phases",
-        group: GROUP,
-        about: "a server whose sizes change: each phase fills the heap, works, and leaves a twentieth behind, for good",
-        published: "none",
-        threads: 1,
-        parameters: &[
-            parameter("phases", 5, "how many phases"),
-            parameter("bytes", 16 << 20, "how much is alive in a phase"),
-            parameter("turnover", 2, "how many times as many objects are replaced"),
-            parameter("rest", 0, "milliseconds of idling after each phase"),
-        ],
-        run: phases,
-    },
 ];
 
 /// Filled with its tag, and found to be so when it is dropped.
-fn filled(bytes: usize, tag: u64) -> Vec<u64> {
+pub(super) fn filled(bytes: usize, tag: u64) -> Vec<u64> {
     vec![tag; bytes.div_ceil(8).max(1)]
 }
 
-fn count(sum: &mut Sum, object: &[u64]) {
+pub(super) fn count(sum: &mut Sum, object: &[u64]) {
     assert_eq!(object[0], object[object.len() - 1], "an object has been written to by someone else");
     sum.add(object[0] ^ object.len() as u64);
 }
@@ -169,43 +153,6 @@ fn odd_patterns(job: &Job) -> Outcome {
         });
         let left = late.iter().flat_map(|late| mem::take(&mut *late.lock().expect("no thread panics")));
         left.for_each(|object| sum.add(object[0] + object.capacity() as u64));
-        sum
-    })
-}
-
-/// Sizes of the phases, in bytes; after the last the first comes again.
-const PHASES: [(usize, usize); 5] = [(16, 64), (500, 700), (80, 160), (3000, 12_000), (24, 2000)];
-
-/// What a long-lived server does to a heap: few survivors of each phase hold pages that the next one, of other sizes, cannot use.
-fn phases(job: &Job) -> Outcome {
-    let (phases, bytes, turnover) = (job.times("phases"), job.get("bytes"), job.get("turnover"));
-    let rest = Duration::from_millis(job.get("rest") as u64);
-    let live = |(smallest, largest): (usize, usize)| (bytes * 2 / (smallest + largest)).max(1);
-    let sizes = |phase: u64| PHASES[phase as usize % PHASES.len()];
-    let operations = (0..phases).map(|phase| (live(sizes(phase)) * (1 + turnover)) as u64).sum();
-    job.measure(operations, || {
-        let (mut random, mut sum) = (job.random(0), Sum::default());
-        let mut left = Vec::new();
-        for phase in 0..phases {
-            let (smallest, largest) = sizes(phase);
-            let live = live((smallest, largest));
-            let mut objects: Vec<_> =
-                (0..live as u64).map(|i| filled(random.within(smallest..=largest), i)).collect();
-            for i in 0..(live * turnover) as u64 {
-                let at = random.below(live);
-                count(&mut sum, &objects[at]);
-                objects[at] = filled(random.within(smallest..=largest), i);
-            }
-            for object in objects {
-                if random.below(20) == 0 {
-                    left.push(object);
-                } else {
-                    count(&mut sum, &object);
-                }
-            }
-            thread::sleep(rest);
-        }
-        left.iter().for_each(|object| count(&mut sum, object));
         sum
     })
 }

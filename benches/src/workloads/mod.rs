@@ -15,6 +15,7 @@ mod large;
 mod maps;
 mod mixed;
 mod passing;
+mod phases;
 mod random;
 mod small;
 mod spike;
@@ -52,7 +53,7 @@ pub struct Workload {
 /// All rows but those that a program compiles itself ([`own`]), in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let objects = [small::ROWS, random::ROWS, growth::ROWS, large::ROWS];
-    let threads = [threads::ROWS, passing::ROWS, tasks::ROWS, mixed::ROWS, spike::ROWS];
+    let threads = [threads::ROWS, passing::ROWS, tasks::ROWS, mixed::ROWS, phases::ROWS, spike::ROWS];
     let programs = [fraction::ROWS, trees::ROWS, maps::ROWS, json::ROWS];
     objects.into_iter().chain(threads).chain(programs).flatten()
 }

@@ -29,7 +29,7 @@ use crate::failure::{Failure, bad_input, failed};
 use crate::machine;
 pub(crate) use options::Args;
 use options::{USUAL, settings};
-use over_time::OverTime;
+use over_time::{OverTime, Watched};
 use peers::{PREFIX, Peer};
 use results::{Allocator, Kind, Machine, Results, Settings};
 use tables::Form;
@@ -92,15 +92,16 @@ fn programs(args: &Args) -> Result<(), Failure> {
 
 /// `--over-time`.
 fn watch(args: &Args, mut peers: Vec<Peer>, all: Vec<Workload>) -> Result<(), Failure> {
-    let spike = workloads::choose(all, &[over_time::WORKLOAD.to_owned()])?;
-    let set = over_time::settings(args.quick, &args.set);
-    workloads::check_parameters(&spike, &set)?;
+    let watched = Watched::choose(&args.workload)?;
+    let chosen = workloads::choose(all, &[watched.name.to_owned()])?;
+    let set = watched.settings(args.quick, &args.set);
+    workloads::check_parameters(&chosen, &set)?;
     if let Some(ours) = peers.iter().position(|peer| peer.info.ours) {
         peers.insert(ours + 1, peers[ours].with(over_time::BACKGROUND));
     }
     let seed = args.seeds.first().copied().unwrap_or(USUAL.2[0]);
     let limit = Duration::from_secs(args.limit);
-    let seen = over_time::run(&peers, this_machine(), seed, set, limit);
+    let seen = over_time::run(&peers, this_machine(), watched, seed, set, limit);
     show_over_time(args, &seen)
 }
 

@@ -43,8 +43,9 @@ pub(crate) struct Args {
     /// Compare libraries under real programs instead: those of tests/programs, which tests/programs/install installs
     #[arg(long, conflicts_with_all = ["seeds", "scale", "set", "preload", "from", "list", "binaries", "limit"])]
     pub(super) programs: bool,
-    /// Instead: what each process holds while a load of many small objects comes, and after it has gone
-    #[arg(long, conflicts_with_all = ["workload", "rounds", "scale", "details", "from", "list", "preload", "programs"])]
+    /// Instead: what each process holds while a load of many small objects comes, and after it has gone; with --workload phases while
+    /// the sizes, amounts and survivors of a server change
+    #[arg(long, conflicts_with_all = ["rounds", "scale", "details", "from", "list", "preload", "programs"])]
     pub(super) over_time: bool,
     /// Show every figure of every allocator as well: user and system time, page faults
     #[arg(long)]
@@ -85,6 +86,7 @@ Examples:
   gort compare --workload larson --set threads=8 --seeds 1,2,3
   gort compare --preload --quick
   gort compare --over-time --svg memory.svg
+  gort compare --over-time --workload phases --svg phases.svg
   gort compare --programs --workload redis,sqlite
   gort compare --from compare.json --details";
 

@@ -34,8 +34,9 @@ pub(super) fn write(results: &Results, details: bool, form: Form) -> String {
 
 /// What `--over-time` has seen.
 pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
+    let what = if seen.is_phases() { "while its load changes" } else { "after a spike" };
     let mut text = format!(
-        "gort {}: what a process holds after a spike; {} {}, on {}.\n",
+        "gort {}: what a process holds {what}; {} {}, on {}.\n",
         seen.gort,
         seen.workload,
         seen.set.join(" "),
@@ -43,9 +44,27 @@ pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
     );
     let allocators = seen.series.iter().map(|series| &series.allocator);
     add(&mut text, form, "Allocators", &[], &tables::versions(allocators, form));
-    let explanation =
-        "Resident memory of the process at its peak, and so long after the load was over.".to_owned();
-    add(&mut text, form, "Memory over time", &[explanation], &tables::over_time(seen, form));
+    let mut section = |title: &str, explanation: &str, table: &str| {
+        add(&mut text, form, title, &[explanation.to_owned()], table);
+    };
+    if seen.is_phases() {
+        section(
+            "Memory over time",
+            "Resident bytes for each live one when phases were full, mean and most; MiB of that when they were over; at its peak; and on average.",
+            &tables::of_phases(seen, form),
+        );
+        section(
+            "Phase by phase",
+            "MiB that were alive when the phase was full and when it was over, and resident bytes for each live one then.",
+            &tables::by_phase(seen, form),
+        );
+    } else {
+        section(
+            "Memory over time",
+            "Resident memory of the process at its peak, and so long after the load was over.",
+            &tables::over_time(seen, form),
+        );
+    }
     for (allocator, why) in seen.failures() {
         let _ = writeln!(text, "\n{allocator}: {why}");
     }

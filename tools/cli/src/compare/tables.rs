@@ -3,9 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::judged::{Contest, Judged, JudgedRow, Mean, Measure};
-use super::over_time::OverTime;
+use super::over_time::{OverTime, Series};
 use super::results::{Allocator, Results};
 use super::statistics::{Figure, Verdict};
+use super::workloads::Mark;
 
 /// Where a table goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,6 +157,52 @@ pub(super) fn over_time(seen: &OverTime, form: Form) -> String {
         let name = series.allocator.name.clone();
         let peak = if series.failure.is_some() { "crashed".to_owned() } else { mebibytes(series.peak()) };
         vec![name, peak, at(0.1), at(1.0), at(5.0), series.last().map_or_else(String::new, mebibytes)]
+    });
+    form.render(&header, rows.collect(), &WORDS)
+}
+
+/// The same of a workload of phases.
+pub(super) fn of_phases(seen: &OverTime, form: Form) -> String {
+    let header =
+        ["allocator", "full, mean", "full, most", "over, mean", "peak", "on average"].map(str::to_owned);
+    let rows = seen.series.iter().map(|series| {
+        let name = series.allocator.name.clone();
+        if series.failure.is_some() {
+            return vec![name, "crashed".to_owned()];
+        }
+        let full: Vec<f64> = series.phases(true).map(Mark::ratio).collect();
+        let over: Vec<f64> = series.phases(false).map(|mark| mark.resident as f64 / 1024.0).collect();
+        let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
+        let most = full.iter().copied().fold(0.0, f64::max);
+        let on_average = series.mean().map_or_else(String::new, mebibytes);
+        vec![
+            name,
+            ratio(mean(&full)),
+            ratio(most),
+            mebibytes(mean(&over)),
+            mebibytes(series.peak()),
+            on_average,
+        ]
+    });
+    form.render(&header, rows.collect(), &WORDS)
+}
+
+/// A row for each phase.
+pub(super) fn by_phase(seen: &OverTime, form: Form) -> String {
+    let series: Vec<&Series> = seen.series.iter().filter(|s| !s.marks.is_empty()).collect();
+    let mut header = vec!["phase".to_owned(), "alive".to_owned()];
+    header.extend(series.iter().map(|s| s.allocator.name.clone()));
+    let phases = series.iter().map(|s| s.marks.len() / 2).min().unwrap_or(0);
+    let rows = (0..phases).map(|phase| {
+        let [full, over] = [2 * phase, 2 * phase + 1];
+        let mib = |at: usize| series[0].marks[at].live as f64 / f64::from(1 << 20);
+        let mut row = vec![(phase + 1).to_string(), format!("{:.1}, {:.1}", mib(full), mib(over))];
+        row.extend(
+            series
+                .iter()
+                .map(|s| format!("{}, {}", ratio(s.marks[full].ratio()), ratio(s.marks[over].ratio()))),
+        );
+        row
     });
     form.render(&header, rows.collect(), &WORDS)
 }

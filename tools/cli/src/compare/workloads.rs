@@ -1,6 +1,6 @@
 //! The workloads that the programs know, and which of them are asked for.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, bad_input};
 
@@ -27,6 +27,27 @@ pub(super) struct Report {
     pub(super) operations: u64,
     pub(super) checksum: String,
     pub(super) seconds: f64,
+    /// What it saw on the way.
+    #[serde(default)]
+    pub(super) marks: Vec<Mark>,
+}
+
+/// What a process had at one moment.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// Since the work began.
+    pub(super) seconds: f64,
+    /// Bytes of live objects, as they were asked for.
+    pub(super) live: u64,
+    /// By the kernel's count.
+    pub(super) resident: u64,
+}
+
+impl Mark {
+    /// Resident bytes for a live one.
+    pub(super) fn ratio(&self) -> f64 {
+        self.resident as f64 / self.live.max(1) as f64
+    }
 }
 
 /// The workloads of the names or groups that are asked for, in the order of `all`.

@@ -68,3 +68,33 @@ fn it_needs_its_workload() {
     let line = fails(&mut other.compare(&["--over-time", "--rounds", "3"]), 2);
     assert!(line.contains("exclude each other"), "{line}");
 }
+
+#[test]
+fn phases_are_held_against_what_was_alive() {
+    let fakes = Fakes::new("seen-phases");
+    let list = r#"[{"name":"phases","group":"mixed","about":"changes","published":"none","threads":1,
+      "parameters":[{"name":"phases"},{"name":"bytes"},{"name":"threads"},{"name":"mixes"},{"name":"lives"},{"name":"pace"}]}]"#;
+    fs::write(fakes.dir.join("list"), list).unwrap();
+    for (name, resident) in [("gort", [6 << 20, 2 << 20]), ("glibc", [12 << 20, 3 << 20])] {
+        let mark = |live: u64, resident: u64| {
+            format!(r#"{{\"seconds\":0.1,\"live\":{live},\"resident\":{resident}}}"#)
+        };
+        let marks = [mark(4 << 20, resident[0]), mark(1 << 20, resident[1])].join(",");
+        fakes.add(name, &format!("sleep 0.3; seconds=\"0.2,\\\"marks\\\":[{marks}]\""));
+    }
+    let svg = fakes.path("seen.svg");
+    let (seen, out) = fakes.figures(&["--over-time", "--workload", "phases", "--quick", "--svg", &svg], 0);
+    assert_eq!(seen["series"][2]["marks"][1]["live"], 1 << 20);
+    let stdout = text(&out.stdout);
+    for (name, cells) in [("gort", ["1.50", "1.50", "2.0"]), ("glibc", ["3.00", "3.00", "3.0"])] {
+        let table = &stdout[stdout.find("Memory over time").unwrap()..];
+        assert_eq!(line(table, &[name])[1..4], cells, "{stdout}");
+    }
+    let by_phase = ["1", "4.0,", "1.0", "1.50,", "2.00", "1.50,", "2.00", "3.00,", "3.00"];
+    assert_eq!(line(stdout, &["1", "4.0,"]), by_phase, "{stdout}");
+    let drawn = fs::read_to_string(&svg).unwrap();
+    let tree = roxmltree::Document::parse(&drawn).expect("well-formed");
+    assert!(tree.descendants().any(|node| node.has_tag_name("polygon")), "what was alive: {drawn}");
+    let line = fails(&mut fakes.compare(&["--over-time", "--workload", "trees"]), 2);
+    assert!(line.contains("watches spike or phases, not 'trees'"), "{line}");
+}
