@@ -24,6 +24,7 @@ mod sys;
 mod sync;
 mod page;
 mod heap;
+mod guard;
 mod mcentral;
 mod mcache;
 mod alloc;

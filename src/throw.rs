@@ -56,8 +56,18 @@ pub(crate) fn warn(args: fmt::Arguments<'_>) {
 #[cold]
 #[inline(never)]
 pub(crate) fn fatal(args: fmt::Arguments<'_>) -> ! {
+    fatal_with(args, || {})
+}
+
+/// As `fatal`; `more` may write further lines.
+#[cold]
+#[inline(never)]
+pub(crate) fn fatal_with(args: fmt::Arguments<'_>, more: impl FnOnce()) -> ! {
     #[cfg(test)]
-    panic!("{args}");
+    {
+        let _ = more;
+        panic!("{args}");
+    }
     #[allow(unreachable_code, reason = "in the crate's own tests the line above has panicked")]
     let mut line = Line::new();
     let _ = write!(line, "gort: fatal: {args}");
@@ -71,7 +81,10 @@ pub(crate) fn fatal(args: fmt::Arguments<'_>) -> ! {
     // SAFETY: no preconditions.
     let me = unsafe { libc::syscall(libc::SYS_gettid) };
     match SPEAKER.compare_exchange(0, me, Relaxed, Relaxed) {
-        Ok(_) => line.write_to_stderr(),
+        Ok(_) => {
+            line.write_to_stderr();
+            more();
+        }
         // A handler of SIGABRT called the allocator: the line is written.
         Err(speaker) if speaker == me => {}
         Err(_) => {

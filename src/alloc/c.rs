@@ -14,8 +14,9 @@ use core::ptr;
 
 use super::init::ready;
 use super::stats::MemStats;
-use super::{checks, large, report, sizes};
-use crate::base::{Bytes, C_ALIGN, Class, class_of, fine_class_for_c};
+use super::{checks, guarded, large, report, sizes};
+use crate::base::{Bytes, C_ALIGN, Class, Pages, class_of, fine_class_for_c, large_pages};
+use crate::guard::{self, Object};
 use crate::heap::heap;
 use crate::mcache::{self, Entered, refuse_if_marked};
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
@@ -79,7 +80,7 @@ fn or_enomem(p: *mut u8) -> *mut u8 {
 /// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
 fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
     let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
-    let p = pop(class, layout.size()).unwrap_or_else(|| super::refill(layout.size(), class));
+    let p = pop(class, layout.size()).unwrap_or_else(|| super::refill_exact(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
         unsafe { p.write_bytes(0, layout.size()) };
@@ -174,8 +175,12 @@ extern "C" fn free_no_small(p: *mut u8) {
 /// As for [`free`].
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
-    if let Some(class) = small_object_at(p).filter(|&class| !checks::may_have_size(p, class, size)) {
-        throw!("free_sized: object has another size"; addr = p, class = class.size().0, size = size);
+    match small_object_at(p) {
+        Some(class) if !checks::may_have_size(p, class, size) => {
+            throw!("free_sized: object has another size"; addr = p, class = class.size().0, size = size);
+        }
+        Some(_) => {}
+        None => guarded::check_size(p, size),
     }
     // SAFETY: passed on unchanged.
     unsafe { free(p) };
@@ -188,7 +193,7 @@ pub fn usable_size(p: *const u8) -> usize {
     match small_object_at(p) {
         Some(class) => checks::usable("malloc_usable_size", p, class).0,
         None if p.is_null() => 0,
-        None => object_at("malloc_usable_size", p).bytes().0,
+        None => object_at("malloc_usable_size", p).usable("malloc_usable_size", p),
     }
 }
 
@@ -196,6 +201,7 @@ pub fn usable_size(p: *const u8) -> usize {
 enum Found {
     Small(Class),
     WholePages(Bytes),
+    Guarded(Object),
 }
 
 impl Found {
@@ -203,7 +209,26 @@ impl Found {
         match self {
             Self::Small(class) => class.size(),
             Self::WholePages(bytes) => *bytes,
+            Self::Guarded(object) => object.bytes,
         }
+    }
+
+    /// How many of them, at `p`, the program may use.
+    fn usable(&self, door: &'static str, p: *const u8) -> usize {
+        match self {
+            Self::Small(class) => checks::usable(door, p, *class).0,
+            Self::WholePages(bytes) => bytes.0,
+            Self::Guarded(object) => object.usable,
+        }
+    }
+}
+
+/// Whether a guarded object stays where it is when it is resized: where any other would without a change of its accounted bytes.
+fn stays(object: &Object, new: Layout) -> bool {
+    let (size, bytes) = (new.size(), object.bytes);
+    match object.class {
+        Some(class) => size <= bytes.0 && (size > bytes.0 / 2 || class_of(new) == Some(class)),
+        None => class_of(new).is_none() && large_pages(Bytes(size)).map(Pages::bytes) == Some(bytes),
     }
 }
 
@@ -215,6 +240,7 @@ fn object_at(door: &'static str, p: *const u8) -> Found {
     let _entered = Entered::new(door);
     match heap().and_then(|h| h.object_at(p)) {
         Some(object) => Found::WholePages(object.bytes()),
+        None if guard::contains(p) => Found::Guarded(guarded::object_at(door, p)),
         None => fatal(format_args!("{door}: no live object starts there (addr={p:?})")),
     }
 }
@@ -236,17 +262,18 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     let object = object_at("realloc", p);
     let Some(new) = layout(size, C_ALIGN) else { return fail(ENOMEM) };
     let old = object.bytes().0;
-    let used = match object {
-        Found::Small(class) => checks::usable("realloc", p, class).0,
-        Found::WholePages(bytes) => bytes.0,
-    };
-    match object {
+    let used = object.usable("realloc", p);
+    match &object {
         // What shrinks by less than half stays.
-        Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => {
+        &Found::Small(class) if size <= old && (size > old / 2 || class_of(new) == Some(class)) => {
             if sizes::is_on() {
                 sizes::corrected(p, size, C_ALIGN);
             }
             return checks::resized(p, class, None, size);
+        }
+        Found::Guarded(object) if stays(object, new) => {
+            guarded::resized(p, object, size);
+            return p;
         }
         Found::WholePages(_) if class_of(new).is_none() => {
             if let Some(resized) = large::resize(p, new, true) {

@@ -6,6 +6,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use super::{options, report, sizes};
+use crate::guard;
 use crate::heap::{self, Heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
@@ -54,6 +55,9 @@ pub(super) fn load() {
         if sizes::is_on() {
             // This thread got an mcache before anybody knew.
             mcache::detach(&Entered::new("start"), heap);
+        } else {
+            let entered = Entered::new("start");
+            Some(entered.mcache()).filter(|m| !m.is_stand_in()).inspect(|m| m.begin_sampling());
         }
     }
 }
@@ -129,6 +133,7 @@ unsafe extern "C" fn before_fork() {
         heap.lock_for_fork();
     }
     sizes::lock_for_fork();
+    guard::lock_for_fork();
 }
 
 fn unlock_after_fork(in_child: bool) {
@@ -140,6 +145,8 @@ fn unlock_after_fork(in_child: bool) {
     }
     FORKER.store(0, Relaxed);
     // SAFETY: `before_fork` took it in this thread.
+    unsafe { guard::unlock_after_fork(in_child) };
+    // SAFETY: as above.
     unsafe { sizes::unlock_after_fork(in_child) };
     // SAFETY: `before_fork` stored it, and mcaches live for ever.
     let mcache = unsafe { FORKING.load(Relaxed).as_ref() };

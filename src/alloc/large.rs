@@ -5,8 +5,9 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
-use super::{checks, sizes};
+use super::{checks, guarded, sizes};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
+use crate::guard;
 use crate::heap::{Heap, Object, State, heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::throw::throw;
@@ -51,6 +52,13 @@ fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let mcache = mine(&entered, heap);
+    let inside = 0u8;
+    if let Some(mcache) = mcache.filter(|_| layout.align() <= PAGE_SIZE)
+        && let Some(p) = guarded::alloc_large(mcache, heap, n, zeroed, &raw const inside)
+    {
+        mcache.count_large(Some((n.bytes(), layout.size())), None);
+        return p;
+    }
     let Some((p, dirt)) = cold(heap, mcache, n, layout.align()) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), layout.size())), None);
     // It may have met the memory limit.
@@ -113,6 +121,10 @@ pub(super) fn free(p: *mut u8, size: Option<usize>) {
 #[inline(never)]
 fn free_slow(p: *mut u8) {
     let Some(heap) = heap() else { throw!("free: pointer was never allocated"; addr = p) };
+    if guard::contains(p) {
+        // At the C door it may have any class.
+        return guarded::free(p, None);
+    }
     let entered = Entered::new("free");
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
@@ -152,6 +164,9 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
     let n = large_pages(Bytes(new.size()))?;
     let entered = Entered::new("realloc");
     let Some(object) = heap.object_at(p) else {
+        if let Some(bytes) = guarded::pages("realloc", p) {
+            return (bytes == n.bytes()).then_some(p);
+        }
         throw!("realloc: pointer was never allocated, or is already free"; addr = p);
     };
     let old_bytes = object.bytes();

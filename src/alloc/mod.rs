@@ -10,6 +10,7 @@ pub mod c;
 #[cfg_attr(feature = "hardened", path = "checks_hardened.rs")]
 #[cfg_attr(not(feature = "hardened"), path = "checks_plain.rs")]
 mod checks;
+mod guarded;
 mod init;
 mod large;
 mod options;
@@ -21,6 +22,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
 use crate::base::{Bytes, Class, class_of, fine_class_of, large_pages};
+use crate::guard;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
 use crate::throw::throw;
@@ -164,7 +166,7 @@ fn alloc_small(size: usize, class: Class) -> *mut u8 {
 #[inline(always)]
 fn free_small(class: Class, p: *mut u8, size: usize) {
     let Some((p, class)) = checks::taken_back(p, class, Some(size)) else { return };
-    if !mcache::current().bin(class).push(checked(p, class)) {
+    if !mcache::current().push(class, checked(p, class)) {
         flush(p, class);
     }
 }
@@ -173,9 +175,10 @@ fn free_small(class: Class, p: *mut u8, size: usize) {
 #[inline(always)]
 fn checked(p: *mut u8, class: Class) -> *mut u8 {
     #[cfg(feature = "invariants")]
-    if crate::heap::heap()
-        .and_then(|h| h.span_of(p))
-        .is_none_or(|s| s.class() != Some(class) || s.is_out(p) != Some(true))
+    if !guard::contains(p)
+        && crate::heap::heap()
+            .and_then(|h| h.span_of(p))
+            .is_none_or(|s| s.class() != Some(class) || s.is_out(p) != Some(true))
     {
         throw!("invariant broken: not an object of this class that is out"; addr = p, class = class.size().0);
     }
@@ -188,14 +191,28 @@ fn checked(p: *mut u8, class: Class) -> *mut u8 {
 #[cold]
 #[inline(never)]
 extern "C" fn refill(size: usize, class: Class) -> *mut u8 {
+    // Within its class an object is resized without a call, so all of it may be used.
+    refill_usable(size, class, class.size().0)
+}
+
+/// As `refill`, for a door that is told of each new size.
+#[cold]
+#[inline(never)]
+extern "C" fn refill_exact(size: usize, class: Class) -> *mut u8 {
+    refill_usable(size, class, size)
+}
+
+#[inline(always)]
+fn refill_usable(size: usize, class: Class, usable: usize) -> *mut u8 {
+    let inside = 0u8;
     mcentral::sample(class, size);
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let p = match mine(&entered, heap) {
-        // Attaching may have called back here, through the C library, and filled the bin.
-        Some(mcache) => match mcache.bin(class).pop() {
-            Some(p) => p,
-            None => mcache.alloc_slow(class, heap),
+        Some(mcache) => match guarded::alloc(mcache, heap, class, usable, &raw const inside) {
+            Some(p) => return p,
+            // Attaching may have called back here, through the C library, and filled the bin.
+            None => mcache.bin(class).pop().unwrap_or_else(|| mcache.alloc_slow(class, heap)),
         },
         None => {
             let p = MCache::alloc_shared(class, heap);
@@ -213,6 +230,9 @@ extern "C" fn flush(p: *mut u8, class: Class) {
     let Some(heap) = crate::heap::heap() else {
         throw!("free: pointer was never allocated"; addr = p);
     };
+    if guard::contains(p) {
+        return guarded::free(p, Some(class));
+    }
     let entered = Entered::new("free");
     match mine(&entered, heap) {
         Some(mcache) if mcache.bin(class).has_on_top(p) => {
@@ -244,5 +264,6 @@ pub fn check_invariants() {
     if let Some(heap) = crate::heap::heap() {
         heap.check_invariants();
         crate::mcentral::check_all();
+        guard::check_invariants();
     }
 }

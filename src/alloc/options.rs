@@ -10,6 +10,7 @@ use core::str;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::{init, report, sizes};
+use crate::guard;
 use crate::heap::Heap;
 use crate::sys::{self, Path};
 use crate::throw::warn;
@@ -92,6 +93,9 @@ fn apply_sizes(heap: &Heap) {
     }
 }
 
+/// The longest mean distance between two guarded allocations.
+const MOST_RARE: u64 = 1 << 40;
+
 /// What an item of GODEBUG asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Debug {
@@ -104,6 +108,8 @@ enum Debug {
     HugeFrom(usize),
     /// In nanoseconds.
     DearHugePage(u64),
+    /// One allocation in so many is guarded.
+    Guard(u64),
 }
 
 /// One `name=value` of GODEBUG.
@@ -116,6 +122,15 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
         Ok(Debug::HugePagesFrom(bytes)) => heap.set_huge_pages_from(bytes),
         Ok(Debug::HugeFrom(bytes)) => heap.set_huge_from(bytes),
         Ok(Debug::DearHugePage(ns)) => heap.set_dear_huge_page(ns),
+        Ok(Debug::Guard(_)) if cfg!(feature = "hardened") => {
+            warn(format_args!("guardrate ignored: the hardened build has checks of its own"));
+        }
+        Ok(Debug::Guard(rate)) if guard::rate() == 0 => {
+            if !guard::start(heap, rate) {
+                warn(format_args!("guardrate ignored: no addresses for guarded objects"));
+            }
+        }
+        Ok(Debug::Guard(_)) => {}
         Err(accepted) => bad("GODEBUG", item, accepted),
     }
 }
@@ -142,6 +157,11 @@ fn parse_debug(item: &[u8]) -> Result<Debug, &'static str> {
             .and_then(|s| s.parse().ok())
             .map(|us: u32| Debug::DearHugePage(1000 * u64::from(us)))
             .ok_or("thpmaxus=MICROSECONDS, a whole number"),
+        b"guardrate" => match str::from_utf8(value).ok().and_then(|s| s.parse::<u64>().ok()) {
+            Some(0) => Ok(Debug::Nothing),
+            Some(rate) if rate <= MOST_RARE => Ok(Debug::Guard(rate)),
+            _ => Err("guardrate=N for one allocation in N, a whole number up to 2^40; 0 for none"),
+        },
         b"hugemin" => parse_bytes(value)
             .filter(|&bytes| bytes > crate::base::MAX_SMALL_SIZE)
             .map(Debug::HugeFrom)

@@ -68,6 +68,8 @@ pub(crate) struct Heap {
     pub(super) huge_bytes: AtomicUsize,
     /// Huge objects.
     pub(super) huge_objects: AtomicUsize,
+    /// Bytes of guarded objects' pages.
+    pub(super) guarded: AtomicUsize,
     /// The most bytes that spans and huge objects ever had together.
     pub(super) peak: AtomicUsize,
     /// Objects of this many bytes or more are huge.
@@ -144,6 +146,7 @@ impl Heap {
             released: AtomicUsize::new(0),
             huge_bytes: AtomicUsize::new(0),
             huge_objects: AtomicUsize::new(0),
+            guarded: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             huge_from: AtomicUsize::new(objects::HUGE_FROM.0),
             meta_committed: AtomicUsize::new(0),
@@ -415,6 +418,15 @@ impl Heap {
     /// Objects of this many bytes or more get a mapping of their own.
     pub(crate) fn huge_from(&self) -> usize {
         self.huge_from.load(Relaxed)
+    }
+
+    /// Books pages that are a guarded object's now; negative: no more.
+    pub(crate) fn book_guarded(&self, bytes: isize) {
+        self.guarded.fetch_add(bytes as usize, Relaxed);
+        if bytes > 0 {
+            self.note_peak();
+            self.enforce_limit();
+        }
     }
 
     /// Changes that size.

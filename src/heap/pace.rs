@@ -103,7 +103,8 @@ impl Heap {
     /// Bytes with page frames, or that may get them without asking us: what the limit is about.
     pub(crate) fn ready_bytes(&self) -> Bytes {
         let frames = self.usable.load(Relaxed).saturating_sub(self.released.load(Relaxed));
-        Bytes(Pages(frames).bytes().0 + self.huge_bytes.load(Relaxed) + self.metadata_bytes().0)
+        let beside = self.huge_bytes.load(Relaxed) + self.guarded.load(Relaxed);
+        Bytes(Pages(frames).bytes().0 + beside + self.metadata_bytes().0)
     }
 
     /// Releases what exceeds the limit, as far as free pages go.

@@ -9,11 +9,11 @@ use crate::sync::LockCounts;
 /// Bytes by what they are used for. Go's mstats.go: heapInUse, heapReleased and so on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeapStats {
-    /// In spans and huge objects.
+    /// In spans, huge objects and guarded ones.
     pub(crate) in_use: Bytes,
     /// The most that `in_use` ever was.
     pub(crate) peak: Bytes,
-    /// Usable: in spans, free, or released; and huge objects.
+    /// Usable: in spans, free, or released; huge objects and guarded ones.
     pub(crate) usable: Bytes,
     /// Free and with the kernel.
     pub(crate) released: Bytes,
@@ -32,7 +32,7 @@ impl Heap {
         HeapStats {
             in_use: self.in_use_bytes(),
             peak: Bytes(self.peak.load(Relaxed)),
-            usable: Bytes(Pages(self.usable.load(Relaxed)).bytes().0 + huge),
+            usable: Bytes(Pages(self.usable.load(Relaxed)).bytes().0 + huge + self.guarded.load(Relaxed)),
             released: Pages(self.released.load(Relaxed)).bytes(),
             huge: Bytes(huge),
             huge_objects: self.huge_objects.load(Relaxed),
@@ -45,9 +45,10 @@ impl Heap {
         (self.pages.counts().plus(self.shards.lock_counts()), self.meta.counts())
     }
 
-    /// Bytes in spans and huge objects.
+    /// Bytes in spans, huge objects and guarded ones.
     pub(crate) fn in_use_bytes(&self) -> Bytes {
-        Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + self.huge_bytes.load(Relaxed))
+        let beside = self.huge_bytes.load(Relaxed) + self.guarded.load(Relaxed);
+        Bytes(Pages(self.in_use.load(Relaxed)).bytes().0 + beside)
     }
 
     /// Notes what is in use, after it grew, if that is the most so far. Two threads that grow at the same moment may each count the

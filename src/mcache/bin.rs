@@ -1,15 +1,20 @@
 //! A bin: free objects of one class that one thread holds, as an array of pointers in metadata, and the exact counters.
 //!
 //! ```text
-//! hdr:  | allocations ever made (48 bits) | pointers held (16 bits) |
+//! hdr:  | 0 (32 bits) | due | allocations since `base` (15 bits) | empty | pointers held (15 bits) |
 //! ```
 //!
-//! An allocation loads `hdr`, takes the last pointer, and adds 65,535: one pointer less, one allocation more. A free stores
-//! the pointer behind the last one and adds 1. Neither touches the object. Frees are not counted at all: with `net` pointers
-//! moved in by slow paths, `frees = held + allocations - net`. The count of allocations wraps after 2^48, about 78 hours of
-//! one thread doing nothing but allocating one class.
+//! An allocation loads `hdr` and adds 65,535: one pointer less, one allocation more. Where the bin held none that borrows from bit 15,
+//! and where it was **armed** for no more allocations it carries into bit 31; either is seen in one test, and then the allocation is the
+//! slow path's. A free stores the pointer behind the last one and adds 1, unless the bin is full or the pointer lies below the thread's
+//! bound. Neither touches the object. Frees are not counted at all: with `net` pointers moved in by slow paths, `frees = held +
+//! allocations - net`.
 //!
-//! Only the owning thread writes a bin. Others read `hdr` and `net` to add up statistics.
+//! The slow path arms a bin anew, each time for up to 32,767 allocations: it moves what `hdr` has counted to `base`, which is beside the
+//! bins. So a thread comes by the slow path at an allocation that was chosen before, at the cost of nothing in between, and that
+//! is where allocations are sampled.
+//!
+//! Only the owning thread writes a bin. Others read `hdr`, `net` and `base` to add up statistics.
 #![expect(unsafe_code, reason = "reads and writes the array of pointers in metadata")]
 
 use core::mem::size_of;
@@ -17,10 +22,16 @@ use core::ptr;
 
 use crate::sync::atomic::{self, AtomicI64, AtomicU64, Cell, Relaxed};
 
-/// Width of the count of held pointers.
+/// Width of the count of held pointers, with the bit that tells that there was none.
 const HELD_BITS: u32 = 16;
 /// One allocation, in `hdr`.
 const ALLOCATION: u64 = 1 << HELD_BITS;
+/// Set by an allocation from an empty bin.
+const EMPTY: u64 = 1 << (HELD_BITS - 1);
+/// Set by an allocation that the bin is not armed for.
+const DUE: u64 = 1 << 31;
+/// Allocations that a bin may be armed for.
+pub(super) const MOST_ARMED: u64 = (DUE >> HELD_BITS) - 1;
 
 /// The bin of one class. All zeros is an empty bin without an array: every operation on it takes the slow path.
 #[repr(C)]
@@ -32,12 +43,15 @@ pub(crate) struct Bin {
     /// Pointers moved in minus pointers moved out by slow paths. Written by the owner, read by anyone.
     net: AtomicI64,
     /// Pointers it may hold. Owner only.
-    cap: Cell<u16>,
+    cap: Cell<u32>,
     /// Pointers that the array has room for. Owner only.
     room: Cell<u16>,
-    /// Low half of the allocation count when the bin was last looked at. Owner only.
-    seen: Cell<u32>,
+    /// Allocations since `base` when the bin was last looked at; `ACTIVE` when it has been armed and used since. Owner only.
+    seen: Cell<u16>,
 }
+
+/// No count of allocations since `base`.
+const ACTIVE: u16 = u16::MAX;
 
 const _: () = assert!(size_of::<Bin>() == 32 || !atomic::REAL, "two bins share a cache line");
 
@@ -53,31 +67,30 @@ impl Bin {
         }
     }
 
-    /// Takes the pointer that was put in last.
+    /// Takes the pointer that was put in last; none also when the bin is armed for no more allocations.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<*mut u8> {
-        let hdr = self.hdr.load(Relaxed);
-        let held = hdr as u16 as usize;
-        if held == 0 {
+        let hdr = self.hdr.load(Relaxed).wrapping_add(ALLOCATION - 1);
+        if hdr & (EMPTY | DUE) != 0 {
             return None;
         }
         // SAFETY: held pointers are in the array, and only this thread writes it.
-        let p = unsafe { *self.slots.get().wrapping_add(held - 1) };
-        self.hdr.store(hdr.wrapping_add(ALLOCATION - 1), Relaxed);
+        let p = unsafe { *self.slots.get().wrapping_add(self.held() - 1) };
+        self.hdr.store(hdr, Relaxed);
         Some(p)
     }
 
-    /// Puts a pointer in; `false` when the bin is full.
+    /// Puts a pointer in; `false` when the bin is full, and for pointers below `bound`.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn push(&self, p: *mut u8) -> bool {
-        let hdr = self.hdr.load(Relaxed);
-        if hdr as u16 >= self.cap.get() {
+    pub(crate) fn push(&self, p: *mut u8, bound: usize) -> bool {
+        let held = self.held();
+        if held >= self.cap() || p.addr() < bound {
             return false;
         }
         // SAFETY: held < cap <= room, and only this thread writes the array.
-        unsafe { *self.slots.get().wrapping_add(hdr as u16 as usize) = p };
-        self.hdr.store(hdr + 1, Relaxed);
+        unsafe { *self.slots.get().wrapping_add(held) = p };
+        self.hdr.store(self.hdr.load(Relaxed) + 1, Relaxed);
         true
     }
 
@@ -85,8 +98,7 @@ impl Bin {
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_unless_on_top(&self, p: *mut u8) -> bool {
-        let hdr = self.hdr.load(Relaxed);
-        let held = hdr as u16 as usize;
+        let held = self.held();
         if held >= self.cap() {
             return false;
         }
@@ -97,7 +109,7 @@ impl Bin {
         }
         // SAFETY: held < cap <= room, and only this thread writes the array.
         unsafe { *slots.wrapping_add(held) = p };
-        self.hdr.store(hdr + 1, Relaxed);
+        self.hdr.store(self.hdr.load(Relaxed) + 1, Relaxed);
         true
     }
 
@@ -109,10 +121,12 @@ impl Bin {
         held != 0 && unsafe { *self.slots.get().wrapping_add(held - 1) } == p
     }
 
-    /// Pointers held.
+    /// Pointers held. Owner only.
+    ///
+    /// A load of the half word, so that the word itself can be added to in memory: the free's fast path is two instructions shorter.
     #[inline(always)]
     pub(super) fn held(&self) -> usize {
-        self.hdr.load(Relaxed) as u16 as usize
+        atomic::low_bits(&self.hdr).into()
     }
 
     /// Pointers it may hold.
@@ -121,12 +135,27 @@ impl Bin {
         self.cap.get() as usize
     }
 
-    /// Allocations and frees since the beginning, modulo 2^48. For other threads only inside the mcache's version check.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    /// Allocations and frees since the beginning. For other threads only inside the mcache's version check.
+    pub(super) fn counts(&self, base: &AtomicU64) -> (u64, u64) {
         let hdr = self.hdr.load(Relaxed);
-        let allocs = hdr >> HELD_BITS;
+        let allocs = base.load(Relaxed).wrapping_add(hdr >> HELD_BITS);
         let frees = allocs.wrapping_add(u64::from(hdr as u16)).wrapping_sub(self.net.load(Relaxed) as u64);
-        (allocs, frees & (u64::MAX >> HELD_BITS))
+        (allocs, frees)
+    }
+
+    /// Whether it is armed for no more allocations.
+    pub(super) fn is_due(&self) -> bool {
+        self.hdr.load(Relaxed) >> HELD_BITS >= MOST_ARMED
+    }
+
+    /// Arms it for `n` allocations, up to `MOST_ARMED`. The caller has opened a new version of the mcache.
+    pub(super) fn arm(&self, n: u64, base: &AtomicU64) {
+        debug_assert!(n <= MOST_ARMED);
+        let (hdr, since) = (self.hdr.load(Relaxed), MOST_ARMED - n);
+        let before = hdr >> HELD_BITS;
+        base.store(base.load(Relaxed).wrapping_add(before).wrapping_sub(since), Relaxed);
+        self.hdr.store(since << HELD_BITS | u64::from(hdr as u16), Relaxed);
+        self.seen.set(if self.seen.get() == before as u16 { since as u16 } else { ACTIVE });
     }
 
     /// Notes that slow paths moved `net` pointers in (negative: out) and made `allocs` allocations, and that the bin now holds
@@ -168,12 +197,12 @@ impl Bin {
     /// Sets how many pointers it may hold: at least those it holds, at most what the array has room for.
     pub(super) fn set_cap(&self, cap: usize) {
         debug_assert!(cap >= self.held() && cap <= self.room.get() as usize);
-        self.cap.set(cap as u16);
+        self.cap.set(cap as u32);
     }
 
     /// Whether the thread has allocated from the bin since the last look; looking again starts anew if `look`.
     pub(super) fn is_active(&self, look: bool) -> bool {
-        let now = (self.hdr.load(Relaxed) >> HELD_BITS) as u32;
+        let now = (self.hdr.load(Relaxed) >> HELD_BITS) as u16;
         let active = now != self.seen.get();
         if look {
             self.seen.set(now);

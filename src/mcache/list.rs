@@ -42,6 +42,7 @@ pub(crate) fn attach(entered: &Entered, heap: &Heap) -> Option<&'static MCache> 
             make(heap)?
         }
     };
+    mcache.begin_sampling();
     mcache.at_attach.set(mcache.totals());
     mcache.pressure.set(heap.pressure());
     entered.set(mcache);
@@ -123,7 +124,7 @@ pub(crate) fn drop_large(heap: &Heap, own: Option<&MCache>, all: bool) {
 
 impl MCache {
     /// Runs `f` on the shared cache, for a thread that has none of its own.
-    fn shared<R>(f: impl FnOnce(&Self) -> R) -> R {
+    pub(super) fn shared<R>(f: impl FnOnce(&Self) -> R) -> R {
         let _guard = FALLBACK_LOCK.lock();
         f(&FALLBACK)
     }

@@ -20,6 +20,7 @@ mod large;
 mod list;
 #[cfg(feature = "hardened")]
 mod quarantine;
+mod sampling;
 mod slow;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use large::LargeCache;
 pub(crate) use list::{
     attach, close_versions, detach, drop_large, each_mcache, forget_sweep, lock_for_fork, unlock_after_fork,
 };
+use sampling::Sampling;
 
 /// A thread's cache. Zero bins and null pointers make an empty one.
 #[repr(C, align(64))]
@@ -50,6 +52,9 @@ pub(crate) struct MCache {
     /// Entered by marked fast paths (`pop_marked`, `push_marked`), which work on a bin, and by whoever works on `large`; always
     /// busy in stand-ins.
     gate: Biased,
+    /// Objects below this address are not the bins': those that are guarded, if there are any. Owner only.
+    bound: Cell<usize>,
+    sampling: Sampling,
     large: LargeCache,
     large_counts: LargeCounts,
     #[cfg(feature = "hardened")]
@@ -106,6 +111,8 @@ impl MCache {
         Self {
             bins: [const { Bin::new() }; NUM_CLASSES],
             gate: Biased::new(false),
+            bound: Cell::new(0),
+            sampling: Sampling::new(),
             large: LargeCache::new(),
             large_counts: LargeCounts::new(),
             #[cfg(feature = "hardened")]
@@ -135,6 +142,13 @@ impl MCache {
     pub(crate) fn bin(&self, class: Class) -> &Bin {
         // SAFETY: a `Class` is below NUM_CLASSES: its constructors check it, and the tables are asserted to hold no other.
         unsafe { self.bins.get_unchecked(class.index()) }
+    }
+
+    /// Frees an object of `class` into its bin; `false` when that cannot be.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn push(&self, class: Class, p: *mut u8) -> bool {
+        self.bin(class).push(p, self.bound.get())
     }
 
     /// As the bin's `pop`, safe from a signal handler that interrupts it and allocates: the handler finds the mcache busy and takes
@@ -175,7 +189,7 @@ impl MCache {
 
     /// Allocations and frees of one class since the beginning; consistent while the owner goes on.
     pub(crate) fn class_counts(&self, class: Class) -> (u64, u64) {
-        self.version.read(|| self.bin(class).counts())
+        self.version.read(|| self.bin(class).counts(self.sampling.base(class)))
     }
 
     /// Counts of objects of whole pages since the beginning.

@@ -45,10 +45,13 @@ fn max_cap(class: Class) -> usize {
 }
 
 impl MCache {
-    /// Allocates when the bin is empty: refills it by half its capacity. Null when memory is exhausted. Owner only, not for
-    /// stand-ins.
+    /// Allocates when the bin does not: refills it by half its capacity if it is empty. Null when memory is exhausted. Owner only, not
+    /// for stand-ins.
     #[doc(alias = "refill")]
     pub(crate) fn alloc_slow(&self, class: Class, heap: &Heap) -> *mut u8 {
+        if let Some(p) = self.pop_armed(class) {
+            return p;
+        }
         self.event(heap);
         let bin = self.bin(class);
         self.grow(bin, class, heap);
@@ -88,7 +91,7 @@ impl MCache {
         if bin.cap() < FREE_ONLY_CAP || bin.is_active(false) {
             self.grow(bin, class, heap);
         }
-        if bin.push(p) {
+        if bin.push(p, 0) {
             return;
         }
         if bin.cap() == 0 {
@@ -97,7 +100,7 @@ impl MCache {
         // A thread that does not allocate the class has no use for what would stay.
         let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
         self.flush(bin, class, heap, n);
-        let pushed = bin.push(p);
+        let pushed = bin.push(p, 0);
         debug_assert!(pushed, "a flushed bin has room");
     }
 

@@ -24,7 +24,7 @@ fn alloc(m: &MCache, class: Class, heap: &heap::Heap) -> *mut u8 {
 }
 
 fn free(m: &MCache, class: Class, heap: &heap::Heap, p: *mut u8) {
-    if !m.bin(class).push(p) {
+    if !m.push(class, p) {
         m.free_slow(class, heap, p);
     }
 }

@@ -156,6 +156,16 @@ impl Os for FakeOs {
         // SAFETY: passed on unchanged.
         unsafe { Linux.release(addr, bytes) }
     }
+
+    unsafe fn forbid(self, addr: NonNull<u8>, bytes: usize) -> bool {
+        let mut s = self.state();
+        s.check_range(addr, bytes);
+        if s.refused() {
+            return false;
+        }
+        // SAFETY: passed on unchanged.
+        unsafe { Linux.forbid(addr, bytes) }
+    }
 }
 
 /// Where choices come from, in shapes that page tests need.

@@ -35,5 +35,13 @@ pub(crate) const fn shrunk(real: usize, _modelled: usize) -> usize {
     real
 }
 
+/// The low 16 bits of a word, loaded alone, so that the word itself can be added to in memory. For the thread that alone writes it.
+#[inline(always)]
+#[expect(unsafe_code, reason = "reads a part of a word")]
+pub(crate) fn low_bits(word: &AtomicU64) -> u16 {
+    // SAFETY: the low part of a word, in the order of bytes of x86-64. Only this thread writes it, so nothing races with a plain load.
+    unsafe { word.as_ptr().cast::<u16>().read() }
+}
+
 /// Whether atomics and cells are as large as what they hold.
 pub(crate) const REAL: bool = true;

@@ -2,7 +2,7 @@
 //! lockrank.go.
 //!
 //! ```text
-//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> THP -> META; SIZES alone
+//! ATTACH -> FALLBACK -> CENTRAL -> HUGE -> HEAP -> THP -> META; SIZES and GUARD alone
 //! ```
 
 /// The list of mcaches, live and idle.
@@ -21,3 +21,5 @@ pub(crate) const THP: u8 = 6;
 pub(crate) const META: u8 = 7;
 /// The recording of requested sizes: taken with no other lock held, but for a fork.
 pub(crate) const SIZES: u8 = 8;
+/// The guarded objects' places: as SIZES.
+pub(crate) const GUARD: u8 = 9;

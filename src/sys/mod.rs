@@ -1,5 +1,6 @@
 //! The only door to the operating system and to assembly: memory, futex, thread-local slots, clocks, the environment.
 
+mod cfi;
 mod clock;
 #[cfg(feature = "hardened")]
 mod entropy;
@@ -12,9 +13,14 @@ mod machine;
 mod os;
 mod output;
 mod path;
+pub(crate) mod signals;
+#[cfg_attr(target_arch = "x86_64", path = "stack_x86_64.rs")]
+mod stack;
 pub(crate) mod thread;
 #[cfg_attr(target_arch = "x86_64", path = "tls_x86_64.rs")]
 mod tls;
+#[cfg_attr(target_arch = "x86_64", path = "unwind_x86_64.rs")]
+pub(crate) mod unwind;
 
 pub(crate) use clock::{coarse_ns, precise_ns};
 #[cfg(feature = "hardened")]
@@ -24,8 +30,9 @@ pub(crate) use linux::Linux;
 pub(crate) use machine::{each_line, env, has_environment, is_secure, physical_memory, read_file};
 pub(crate) use os::Os;
 pub(crate) use output::{
-    FileId, Output, Target, close, create, duplicate, file_id, open_special, push_current_dir, remove,
-    rename, target,
+    FileId, Output, Target, close, create, duplicate, file_id, open_special, path_of_program,
+    push_current_dir, remove, rename, target,
 };
 pub(crate) use path::Path;
+pub(crate) use stack::on_own_stack;
 pub(crate) use tls::tls_slot;

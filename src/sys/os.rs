@@ -35,4 +35,12 @@ pub(crate) trait Os: Copy + Send + Sync {
     /// # Safety
     /// 1. The range is committed.  2. Nobody relies on its contents.
     unsafe fn release(self, addr: NonNull<u8>, bytes: usize) -> bool;
+
+    /// Takes away all access to committed memory, until it is committed again; its contents stay, as long as they are not released.
+    /// `false` when the kernel refuses: then nothing changed.
+    ///
+    /// # Safety
+    /// 1. The range lies inside a reservation of this process that the caller owns.  2. Nothing refers to it any more, or is to be
+    ///    stopped when it does.
+    unsafe fn forbid(self, addr: NonNull<u8>, bytes: usize) -> bool;
 }

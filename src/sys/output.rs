@@ -56,6 +56,16 @@ pub(crate) fn push_current_dir(path: &mut Path) -> fmt::Result {
     })
 }
 
+/// Appends the path of the program that runs.
+pub(crate) fn path_of_program(path: &mut Path) -> fmt::Result {
+    path.fill(|room| {
+        let link = c"/proc/self/exe".as_ptr();
+        // SAFETY: room is valid for a write of its length, the link's name is NUL-terminated.
+        let n = errno::preserve(|| unsafe { libc::readlink(link, room.as_mut_ptr().cast(), room.len()) });
+        usize::try_from(n).ok()
+    })
+}
+
 /// What a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Target {

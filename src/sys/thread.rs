@@ -101,6 +101,12 @@ pub(crate) fn current() -> usize {
     unsafe { libc::pthread_self() as usize }
 }
 
+/// The kernel's number of the calling thread, as debuggers show it.
+pub(crate) fn kernel_id() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
 /// Sleeps for about `ms` milliseconds.
 pub(crate) fn sleep_ms(ms: u64) {
     let t = libc::timespec { tv_sec: (ms / 1000) as i64, tv_nsec: (ms % 1000 * 1_000_000) as i64 };

@@ -294,7 +294,11 @@ fn memory_limits_from_the_environment_hold() {
 
 #[test]
 fn debug_options_that_do_not_parse() {
-    let values: [&[u8]; 13] = [
+    let values: [&[u8]; 17] = [
+        b"guardrate=",
+        b"guardrate=often",
+        b"guardrate=-1",
+        b"guardrate=1099511627777",
         b"membarrier=2",
         b"disablethp=2",
         b"thpmin=",
@@ -320,9 +324,11 @@ fn each_debug_option_that_does_not_parse_is_reported() {
 
 #[test]
 fn debug_options_that_parse_and_those_of_others_are_silent() {
-    let values: [&[u8]; 10] = [
+    let values: [&[u8]; 12] = [
         b"",
         b",",
+        b"guardrate=0",
+        b"guardrate=0,guardrate=00",
         b"disablethp=0,thpmin=0",
         b"disablethp=1,thpmin=1GiB",
         b"scavthread=0",

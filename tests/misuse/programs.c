@@ -118,10 +118,18 @@ static void free_elsewhere(void *p)
     pthread_join(thread, NULL);
 }
 
-/* Two live neighbours in one span, the lower of them; all around them is live as well. */
+/* Whether objects are guarded, all of them as long as there is a place. */
+static int is_guarded(void)
+{
+    return getenv("GODEBUG") != NULL;
+}
+
+/* Two live neighbours in one span, the lower of them; all around them is live as well. An object that is guarded has none. */
 static char *neighbours(size_t size)
 {
     static char *held[COUNT];
+    if (is_guarded())
+        return get(size);
     for (int i = 0; i < COUNT; i++)
         held[i] = get(size);
     for (int i = 0; i < COUNT; i++)
@@ -160,13 +168,14 @@ static void double_free_then_allocate(void)
 static void double_free_then_more_frees(void)
 {
     static char *held[3000];
-    for (int i = 0; i < 3000; i++)
+    int n = is_guarded() ? 60 : 3000;
+    for (int i = 0; i < n; i++)
         held[i] = get(ROOM);
     char *p = tell(get(ROOM));
     free(p);
     free(p);
     survived();
-    for (int i = 0; i < 2500; i++)
+    for (int i = 0; i < n / 6 * 5; i++)
         free(held[i]);
     saw("nothing");
 }
@@ -260,7 +269,7 @@ static void read_after_free(void)
 static void overflow_by_one(void)
 {
     char *p = tell(get(ROOM));
-    p[ROOM] = 0;
+    opaque(p)[ROOM] = 0;
     survived();
     free(p);
     go_on(ROOM);
@@ -281,7 +290,8 @@ static void overflow_by_one_object(void) { overflow_into_a_neighbour(ROOM, 64); 
 static void underflow_by_one(void)
 {
     char *p = tell(neighbours(ROOM));
-    p[64 - 1] = 1;
+    /* The lower neighbour's last byte is before the upper one's first. */
+    p[is_guarded() ? -1 : 64 - 1] = 1;
     survived();
     free(p);
     go_on(ROOM);

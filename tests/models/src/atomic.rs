@@ -220,4 +220,9 @@ pub(crate) const fn shrunk(_real: usize, modelled: usize) -> usize {
     modelled
 }
 
+/// All of the word is read: loom's words have no parts.
+pub(crate) fn low_bits(word: &AtomicU64) -> u16 {
+    word.load(Ordering::Relaxed) as u16
+}
+
 pub(crate) const REAL: bool = false;

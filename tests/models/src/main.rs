@@ -17,6 +17,7 @@ mod throw;
 mod atomic;
 mod execution;
 mod futex;
+mod guard;
 mod lock;
 mod models;
 mod run;

@@ -70,6 +70,11 @@ impl Os for Linux {
         // SAFETY: passed on unchanged.
         unsafe { linux::Linux.release(at, bytes) }
     }
+
+    unsafe fn forbid(self, at: NonNull<u8>, bytes: usize) -> bool {
+        // SAFETY: passed on unchanged.
+        unsafe { linux::Linux.forbid(at, bytes) }
+    }
 }
 
 impl Linux {

@@ -64,8 +64,8 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
     (
         "bin",
         "mcache/bin.rs",
-        "self.hdr.store(hdr.wrapping_add(ALLOCATION - 1), Relaxed);",
-        "self.hdr.store(hdr - 1, Relaxed);\n        self.hdr.store(hdr.wrapping_add(ALLOCATION - 1), Relaxed);",
+        "self.hdr.store(hdr, Relaxed);",
+        "self.hdr.store(hdr - ALLOCATION, Relaxed);\n        self.hdr.store(hdr, Relaxed);",
     ),
     (
         "central",

@@ -12,18 +12,20 @@ use std::sync::Arc;
 
 use super::doors::spawn;
 use crate::execution::explore;
+use crate::sync::atomic::AtomicU64;
 use bin::Bin;
 use counts::Version;
 
 struct Owned {
     bin: Bin,
+    base: AtomicU64,
     version: Version,
 }
 
 impl Owned {
     /// A bin with an array of its own.
     fn new() -> Arc<Self> {
-        let owned = Self { bin: Bin::new(), version: Version::new() };
+        let owned = Self { bin: Bin::new(), base: AtomicU64::new(0), version: Version::new() };
         let slots = Box::leak(Box::new([ptr::null_mut(); 4]));
         owned.bin.set_array(slots.as_mut_ptr(), 4);
         owned.bin.set_cap(3);
@@ -36,7 +38,7 @@ impl Owned {
     }
 
     fn read(&self) -> (u64, u64) {
-        self.version.read(|| self.bin.counts())
+        self.version.read(|| self.bin.counts(&self.base))
     }
 }
 
@@ -70,8 +72,8 @@ fn looked_at(looks: usize, steps: &'static [fn(&Owned)], counts: &'static [(u64,
 pub(super) fn read_while_used() {
     let steps: &[fn(&Owned)] = &[
         |o| assert!(o.bin.pop().is_some()),
-        |o| assert!(o.bin.push(at(64))),
-        |o| assert!(o.bin.push(at(128))),
+        |o| assert!(o.bin.push(at(64), 0)),
+        |o| assert!(o.bin.push(at(128), 0)),
         |o| assert!(o.bin.pop().is_some()),
     ];
     looked_at(2, steps, &[(1, 0), (2, 0), (2, 1), (2, 2), (3, 2)]);
@@ -80,7 +82,7 @@ pub(super) fn read_while_used() {
 /// A slow path between two fast ones, as `refill` and `flush` have it: the words change together.
 pub(super) fn read_while_refilled() {
     let steps: &[fn(&Owned)] =
-        &[|o| assert!(o.bin.pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin.push(at(64)))];
+        &[|o| assert!(o.bin.pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin.push(at(64), 0))];
     looked_at(1, steps, &[(1, 0), (2, 0), (3, 0), (3, 1)]);
 }
 

@@ -84,7 +84,7 @@ pub(super) fn malloc(heap: &Heap, class: Class) -> *mut u8 {
 
 pub(super) fn free(heap: &Heap, class: Class, p: *mut u8) {
     give_up(heap, p);
-    if !mcache::current().bin(class).push(p) {
+    if !mcache::current().push(class, p) {
         let entered = Entered::new("free");
         match mine(&entered, heap) {
             Some(m) => m.free_slow(class, heap, p),
