@@ -174,23 +174,68 @@ fn while_one_is_made_others_get_none() {
     });
 }
 
+/// The address of an object of which only the first word is written.
+fn hardly_written(p: *mut u8) -> usize {
+    assert!(!p.is_null(), "there is memory");
+    // SAFETY: the callers' objects have room for it.
+    unsafe { p.cast::<u64>().write(1) };
+    p.addr()
+}
+
 #[test]
 fn what_may_stay_untouched_goes_without() {
     case("what_may_stay_untouched_goes_without", &format!("thpmin=0,{CHEAP}"), || {
         let (_objects, heap) = small(8 * MIB);
         let before = resident();
-        let one = |_| {
-            // SAFETY: the layout has a size.
-            let word = unsafe { gort::GoAlloc.alloc(layout(3 * MIB, 8)) }.cast::<u64>();
-            // SAFETY: the object has room for it.
-            unsafe { word.write(1) };
-            word.addr()
-        };
+        // SAFETY: the layout has a size.
+        let one = |_| hardly_written(unsafe { gort::GoAlloc.alloc_zeroed(layout(3 * MIB, 8)) });
         let large: Vec<_> = (0..20).map(one).collect();
         let at = Mapping::of(large[0]);
         // The scavenger may have taken a part of one that is resident in advance.
         assert!(at.range.start == heap.range.start && at.huge <= heap.huge, "{at:?}, before {heap:?}");
         assert!(resident() < before + MIB, "60 MiB, of which 20 words were written");
+    });
+}
+
+#[test]
+fn what_is_written_at_its_beginning_only_stays_small() {
+    case("what_is_written_at_its_beginning_only_stays_small", CHEAP, || {
+        let (_objects, _) = small(8 * MIB);
+        let before = resident();
+        let one = |_| {
+            // SAFETY: the layout has a size.
+            let word = hardly_written(unsafe { gort::GoAlloc.alloc(layout(6 * MIB, 8)) });
+            word.is_multiple_of(HUGE)
+        };
+        // The price was asked for the small objects, and is asked again for one in sixteen of these.
+        let aligned = (0..32).filter(|&i| one(i)).count();
+        let grown = resident() - before;
+        assert!(
+            grown <= (2 + aligned) * HUGE + MIB,
+            "{grown} for 32 words, {aligned} of them where a huge page begins"
+        );
+    });
+}
+
+#[test]
+fn what_is_new_and_large_has_them_until_the_next() {
+    case("what_is_new_and_large_has_them_until_the_next", CHEAP, || {
+        let (_objects, heap) = small(8 * MIB);
+        let before = resident();
+        let large = Object::new(layout(32 * MIB, 8), 1);
+        let inside = Mapping::of(last_whole(&large));
+        assert_eq!(inside.advice(), "yes");
+        assert!(inside.huge == inside.range.len() && inside.huge >= 28 * MIB, "{inside:?}");
+        assert!(resident() - before <= 33 * MIB, "grew by {}", resident() - before);
+        assert_eq!(Mapping::of(large.addr()).advice(), "no", "its beginning");
+        let next = Object::new(layout(16 * MIB, 8), 2);
+        assert_eq!(Mapping::of(last_whole(&large)).advice(), "no", "another one asked");
+        assert_eq!(Mapping::of(last_whole(&next)).advice(), "yes");
+        drop(next);
+        // Where the process has kept its pages, it gives them up for this.
+        drop(Object::new(layout(40 * MIB, 8), 3));
+        let all = Mapping::of(heap.range.start);
+        assert!(all.advice() == "no" && all.range.contains(&last_whole(&large)), "nobody asks: {all:?}");
     });
 }
 
@@ -229,8 +274,11 @@ fn what_grows_has_them() {
         } else {
             assert_eq!(grown.advice(), "yes");
         }
+        // SAFETY: the layout has a size.
+        let zeroed = unsafe { gort::GoAlloc.alloc_zeroed(layout(64 * MIB, 8)) };
+        assert_eq!(Mapping::of(zeroed.addr()).advice(), "none");
         let huge = Object::new(layout(64 * MIB, 8), 2);
-        assert_eq!(Mapping::of(huge.addr()).advice(), "none");
+        assert_eq!(Mapping::of(huge.addr()).advice(), "yes");
         let huge = huge.resize(72 * MIB);
         assert_eq!(Mapping::of(huge.addr()).advice(), "yes");
     });

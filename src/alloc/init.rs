@@ -203,6 +203,6 @@ extern "C" fn background(_: *mut libc::c_void) -> *mut libc::c_void {
             mcache::drop_large(heap, None, false);
             mcentral::trim_all(heap, false);
         }
-        heap.tick();
+        heap.tick_in_background();
     }
 }

@@ -63,6 +63,10 @@ fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
     count(mcache, Some((n.bytes(), layout.size())), None);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
+    // Who wants zeros may want them because they cost nothing.
+    if !zeroed {
+        heap.will_be_filled(p, n, dirt);
+    }
     zero(p, dirt.0.min(layout.size()), zeroed)
 }
 

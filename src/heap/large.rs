@@ -62,7 +62,7 @@ impl Heap {
             return None;
         }
         let p = Linux.map_object(bytes, align)?;
-        self.mapped(p, bytes, false);
+        self.mapped(p, bytes);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
@@ -146,7 +146,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
-        self.mapped(moved, new, true);
+        self.resized(moved, new);
         self.free_span_scavenged(span);
         self.note_peak();
         self.enforce_limit();
@@ -164,7 +164,7 @@ impl Heap {
         span.set_npages(n);
         self.took_pages(more.len, scavenged);
         if scavenged == more.len {
-            self.grew(more);
+            self.ask_in(more);
         }
         true
     }
@@ -219,7 +219,7 @@ impl Heap {
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         self.note_peak();
         drop(table);
-        self.mapped(p, new, true);
+        self.resized(p, new);
         self.enforce_limit();
         Some(p)
     }

@@ -166,7 +166,7 @@ impl Heap {
         (self.base, self.reserved)
     }
 
-    fn page_of(&self, addr: usize) -> PageIdx {
+    pub(super) fn page_of(&self, addr: usize) -> PageIdx {
         PageIdx((addr - self.base) / PAGE_SIZE)
     }
 
@@ -291,7 +291,8 @@ impl Heap {
 
     /// Books pages that became part of a span, and keeps the memory limit.
     pub(super) fn took_pages(&self, n: Pages, scavenged: Pages) {
-        self.in_use.fetch_add(n.0, Relaxed);
+        let before = self.in_use.fetch_add(n.0, Relaxed);
+        self.note_in_use(before + n.0);
         self.note_peak();
         if scavenged.0 > 0 {
             self.released.fetch_sub(scavenged.0, Relaxed);

@@ -5,7 +5,7 @@
 //! pages in use: it follows a rise at once and a fall with a time constant of two seconds, so that a heap that breathes does
 //! not give back what it is about to take again. Above the reference plus 10 % the surplus is released from the top of the
 //! address space down, at 1 % of one CPU. There is no thread: the work is done at slow-path events, when enough time has
-//! passed; the opt-in background thread only calls `tick` while the program is idle.
+//! passed; the opt-in background thread does the same while the program is idle, at 5 %.
 //!
 //! The limit is soft, as in Go: above it, free pages are released as soon as there are any, at half of the CPU at most, and
 //! threads are asked to flush their caches; memory is refused only when the kernel refuses it.
@@ -25,10 +25,12 @@ const MS: u64 = 1_000_000;
 const ROUND_NS: u64 = 10 * MS;
 /// Time constant of the recent peak.
 const PEAK_NS: u64 = 2_000 * MS;
-/// A round may work for this fraction of the time since the last one.
+/// A round may work for this fraction of the time since the last one ...
 const CPU_DIVISOR: u64 = 100;
-/// Longest work of one round, so that no single allocation pays for a long idle time.
+/// ... and not longer, so that no single allocation pays for a long idle time.
 const ROUND_WORK_NS: u64 = 2 * MS;
+/// The fraction for the background thread, which no allocation waits for: a gigabyte goes back in seconds.
+const BACKGROUND_DIVISOR: u64 = 20;
 /// Headroom over the recent peak: a tenth.
 const HEADROOM_DIVISOR: usize = 10;
 /// Free memory that is not worth giving back.
@@ -50,6 +52,8 @@ pub(super) struct Pace {
     last: AtomicU64,
     /// Recent peak of pages in use; written by the thread doing the round.
     peak: AtomicUsize,
+    /// The most pages in use since the last round, which may itself look when there are few. Written by whoever makes a span.
+    most: AtomicUsize,
     /// Precise time before which no more work is done for the limit.
     rest_until: AtomicU64,
     /// Coarse time of the last call to flush caches.
@@ -64,6 +68,7 @@ impl Pace {
             limit: AtomicUsize::new(usize::MAX),
             last: AtomicU64::new(0),
             peak: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
             rest_until: AtomicU64::new(0),
             last_pressure: AtomicU64::new(0),
             last_sweep: AtomicU64::new(0),
@@ -79,11 +84,11 @@ fn due(last: &AtomicU64, now: u64, interval: u64) -> Option<u64> {
     (elapsed >= interval && last.compare_exchange(then, now, AcqRel, Relaxed).is_ok()).then_some(elapsed)
 }
 
-/// The recent peak after `elapsed`: never below `in_use`, and a fall is followed with the time constant.
-fn decayed_peak(peak: usize, in_use: usize, elapsed: u64) -> usize {
-    let fall = peak.saturating_sub(in_use) as u128 * u128::from(elapsed.min(PEAK_NS)) / u128::from(PEAK_NS);
+/// The recent peak after `elapsed`: never below `most`, what was in use meanwhile, and a fall is followed with the time constant.
+fn decayed_peak(peak: usize, most: usize, elapsed: u64) -> usize {
+    let fall = peak.saturating_sub(most) as u128 * u128::from(elapsed.min(PEAK_NS)) / u128::from(PEAK_NS);
     // At least a page at a time, so that a long series of short rounds arrives.
-    peak.saturating_sub((fall as usize).max(1)).max(in_use)
+    peak.saturating_sub((fall as usize).max(1)).max(most)
 }
 
 impl Heap {
@@ -143,18 +148,37 @@ impl Heap {
         due(&self.pace.last_sweep, sys::coarse_ns(), SWEEP_NS).is_some()
     }
 
+    /// Notes how many pages are in use, where they became more.
+    #[inline]
+    pub(super) fn note_in_use(&self, pages: usize) {
+        if pages > self.pace.most.load(Relaxed) {
+            self.pace.most.fetch_max(pages, Relaxed);
+        }
+    }
+
     /// A slow-path event: does a round of paced scavenging when one is due.
     pub(crate) fn tick(&self) {
+        self.do_round(|elapsed| (elapsed / CPU_DIVISOR).min(ROUND_WORK_NS));
+    }
+
+    /// The same from the background thread.
+    pub(crate) fn tick_in_background(&self) {
+        self.do_round(|elapsed| elapsed / BACKGROUND_DIVISOR);
+    }
+
+    #[inline]
+    fn do_round(&self, budget: impl FnOnce(u64) -> u64) {
         let Some(elapsed) = due(&self.pace.last, sys::coarse_ns(), ROUND_NS) else { return };
         self.enforce_limit();
         let in_use = self.in_use.load(Relaxed);
-        let peak = decayed_peak(self.pace.peak.load(Relaxed), in_use, elapsed);
+        let most = self.pace.most.swap(in_use, Relaxed).max(in_use);
+        let peak = decayed_peak(self.pace.peak.load(Relaxed), most, elapsed);
         self.pace.peak.store(peak, Relaxed);
         let goal = peak + peak / HEADROOM_DIVISOR + FLOOR.0;
         let frames = self.usable.load(Relaxed).saturating_sub(self.released.load(Relaxed));
         let mut surplus = frames.saturating_sub(goal);
         let start = sys::precise_ns();
-        let budget = (elapsed / CPU_DIVISOR).min(ROUND_WORK_NS);
+        let budget = budget(elapsed);
         // After a large fall in large steps: they cost less, and leave fewer huge pages in pieces.
         let step = if surplus > goal / 4 { URGENT_STEP } else { STEP };
         while surplus > 0 && sys::precise_ns() - start < budget {

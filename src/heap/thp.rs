@@ -4,19 +4,22 @@
 //! A page of 2 MiB costs a fifth of what 512 small ones do, and saves most misses of the address cache, but what is never touched stays
 //! resident. So the heap makes huge pages itself, one at a time, where it knows that they will be filled: when a thread takes a window of
 //! untouched pages for small objects, it takes what follows up to the next 2 MiB, touches it, and gives back what it did not want. There
-//! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on. All else
-//! has small pages, even where the kernel hands out huge ones unasked; what is resized is filled, so huge objects ask when they grow, and
-//! a large object that grew asks for the part by which it did, as long as it has it.
+//! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on.
+//!
+//! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
+//! until another one asks: most are filled before the next is made. Its ends have small pages, so that of one that is not filled, but
+//! written to at its beginning, nothing more is resident. Not those that are to be zeros: who wants zeros may want them because they cost
+//! nothing. All else has small pages, even where the kernel hands out huge ones unasked.
 //!
 //! They are not worth their price everywhere: a virtual machine that gives free memory back to its host pays for each huge page what 2 MiB
 //! cost the host, 6 ms where a warm one took 0.2 ms, while single pages come from memory that is still warm (1 ms for 512). Therefore
 //! each touch is timed. Where it was dear, or the kernel gave small pages, the heap goes without for a while, twice as long each
-//! time in a row.
+//! time in a row. Large objects touch one of theirs in sixteen times, and otherwise rely on that.
 //!
 //! A memory limit is about frames, and a huge page has frames for all of it. With a limit nothing is asked for.
 //!
 //! The reservation has advice against huge pages, but for two ranges, each inside one owner's pages: the one that is touched, while it
-//! is, and what the last large object grew by. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
+//! is, and what the last large object asked for. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
 //! them again when the advice is the same. Advice for all of it while one is touched was wrong: what other threads touched meanwhile
 //! became huge, and what of that the heap knew to be with the kernel stayed resident for good. Rejected: advice for the whole from a
 //! size on: git grew by 6 %, SQLite by 17 %, objects of which only the first word is written by 80 %, and the price was asked at each
@@ -27,7 +30,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::mheap::Heap;
-use crate::base::{PAGE_SIZE, PageIdx, PageRange, Pages};
+use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
 use crate::page::PageAlloc;
 use crate::sync::{Mutex, rank};
 use crate::sys::{self, Linux, Os};
@@ -42,6 +45,8 @@ const FROM: usize = 4 << 20;
 const DEAR_NS: u64 = 1_000_000;
 /// The most huge pages that the heap does without before it asks for the price again.
 const MOST_SKIPPED: u32 = 64;
+/// So many times large objects rely on the last one having been cheap.
+const RELIED_ON: u32 = 15;
 
 /// The policy.
 pub(super) struct Thp {
@@ -51,9 +56,9 @@ pub(super) struct Thp {
     disabled: AtomicBool,
     /// What one may take at its first touch. Set by options.
     dear_ns: AtomicU64,
-    /// Where the kernel is asked for them at the first touch: the part by which a live large object grew, as its first page (32 bits) and
-    /// its pages (32 bits); 0 if nowhere. Written under `price`.
-    grown: AtomicU64,
+    /// Where the kernel is asked for them at the first touch: in a live large object, or in the part by which it grew, as its first page (32
+    /// bits) and its pages (32 bits); 0 if nowhere. Written under `price`.
+    asked: AtomicU64,
     /// Held while one is made. Rank THP: alone, but for a fork.
     price: Mutex<Price, { rank::THP }>,
 }
@@ -65,10 +70,12 @@ struct Price {
     skip: u32,
     /// How many those were the last time; 0 if the last one was cheap.
     skipped: u32,
+    /// How often it may still be relied on that the last one was cheap.
+    relied: u32,
 }
 
 impl Price {
-    const UNKNOWN: Self = Self { skip: 0, skipped: 0 };
+    const UNKNOWN: Self = Self { skip: 0, skipped: 0, relied: 0 };
 
     /// Whether to do without the next one.
     fn skips(&mut self) -> bool {
@@ -81,6 +88,14 @@ impl Price {
     fn was(&mut self, dear: bool) {
         self.skipped = if dear { (self.skipped * 2).clamp(1, MOST_SKIPPED) } else { 0 };
         self.skip = self.skipped;
+        self.relied = if dear { 0 } else { RELIED_ON };
+    }
+
+    /// Whether they are cheap, without a touch; not said for ever.
+    fn relies(&mut self) -> bool {
+        let relies = self.relied > 0;
+        self.relied = self.relied.saturating_sub(1);
+        relies
     }
 }
 
@@ -107,7 +122,7 @@ impl Thp {
             from: AtomicUsize::new(FROM),
             disabled: AtomicBool::new(false),
             dear_ns: AtomicU64::new(DEAR_NS),
-            grown: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             price: Mutex::new(Price::UNKNOWN),
         }
     }
@@ -127,16 +142,22 @@ impl Thp {
     }
 }
 
-/// What `Thp::grown` says.
-fn unpack(grown: u64) -> Option<PageRange> {
-    let (start, len) = ((grown >> 32) as usize, grown as u32 as usize);
-    (grown != 0).then_some(PageRange { start: PageIdx(start), len: Pages(len) })
+/// What `Thp::asked` says.
+fn unpack(asked: u64) -> Option<PageRange> {
+    let (start, len) = ((asked >> 32) as usize, asked as u32 as usize);
+    (asked != 0).then_some(PageRange { start: PageIdx(start), len: Pages(len) })
 }
 
 fn advise(at: NonNull<u8>, bytes: usize, yes: bool) {
     if Linux.page_size() <= COARSEST_PAGE {
         // SAFETY: callers pass mappings of the heap.
         unsafe { Linux.advise_huge_pages(at, bytes, yes) };
+    }
+}
+
+fn advise_at(address: usize, len: Pages, yes: bool) {
+    if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(address)) {
+        advise(at, len.bytes().0, yes);
     }
 }
 
@@ -161,11 +182,18 @@ impl Heap {
         self.thp.disabled.load(Relaxed) || self.memory_limit() != usize::MAX
     }
 
-    /// Advises on a huge object: new, or `resized`.
-    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize, resized: bool) {
+    /// Advises on a new huge object.
+    pub(super) fn mapped(&self, at: NonNull<u8>, bytes: usize) {
         if self.without_huge_pages() {
             advise(at, bytes, false);
-        } else if resized && bytes >= self.thp.from.load(Relaxed) {
+        }
+    }
+
+    /// Advises on a huge object that has another length, or was a large one.
+    pub(super) fn resized(&self, at: NonNull<u8>, bytes: usize) {
+        if self.without_huge_pages() {
+            advise(at, bytes, false);
+        } else if bytes >= self.thp.from.load(Relaxed) {
             advise(at, bytes, true);
         }
     }
@@ -176,9 +204,7 @@ impl Heap {
     }
 
     fn advise_pages(&self, range: PageRange, yes: bool) {
-        if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(self.address_of(range.start))) {
-            advise(at, range.len.bytes().0, yes);
-        }
+        advise_at(self.address_of(range.start), range.len, yes);
     }
 
     /// Whether untouched pages that will be filled are to be huge.
@@ -191,7 +217,7 @@ impl Heap {
     /// Touches a huge page, unless they are dear, and gives its rest back. Says whether all its pages have frames now.
     pub(super) fn touch(&self, huge: HugePage) -> bool {
         let HugePage { first, rest } = huge;
-        let touched = self.touch_unless_dear(&mut self.thp.price.lock(), first).is_some();
+        let touched = self.touch_unless_dear(&mut self.thp.price.lock(), self.address_of(first)).is_some();
         if touched {
             self.released.fetch_sub(rest.len.0, Relaxed);
         }
@@ -199,13 +225,28 @@ impl Heap {
         touched
     }
 
-    /// Asks for huge pages where a large object grew by these pages, which have no frames yet and will be filled from the first on.
-    pub(super) fn grew(&self, untouched: PageRange) {
+    /// Asks for huge pages in a new object of `n` pages, which has no frames behind `dirty` bytes and will be filled, as far as is known.
+    pub(crate) fn will_be_filled(&self, p: *mut u8, n: Pages, dirty: Bytes) {
+        let (start, end) = (p.addr() + dirty.0, p.addr() + n.bytes().0);
+        let first = start.next_multiple_of(HUGE.bytes().0);
+        if self.contains(p) {
+            self.ask_in(PageRange { start: self.page_of(start), len: Pages((end - start) / PAGE_SIZE) });
+        } else if first + HUGE.bytes().0 <= end
+            && self.wants_huge_pages()
+            && self.are_cheap(&mut self.thp.price.lock(), first)
+        {
+            advise_at(p.addr(), n, true);
+        }
+    }
+
+    /// Asks for huge pages in a large object that is new, or in the part by which one grew: pages that have no frames yet and will be
+    /// filled.
+    pub(super) fn ask_in(&self, untouched: PageRange) {
         let first = PageIdx(untouched.start.0.next_multiple_of(HUGE.0));
         if first + HUGE <= untouched.end() && self.wants_huge_pages() {
             let mut price = self.thp.price.lock();
             self.ask_for(&price, None);
-            if self.touch_unless_dear(&mut price, first) == Some(true) {
+            if self.are_cheap(&mut price, self.address_of(first)) {
                 let len = Pages((untouched.end().0 - first.0) / HUGE.0 * HUGE.0);
                 self.ask_for(&price, Some(PageRange { start: first, len }));
             }
@@ -216,70 +257,73 @@ impl Heap {
     #[inline]
     pub(super) fn gives_up(&self, range: PageRange) {
         // Relaxed: the owner of the pages knows of what it has asked for in them, and nobody else asks there.
-        if self.thp.grown.load(Relaxed) != 0 {
-            self.give_up_grown(range);
+        if self.thp.asked.load(Relaxed) != 0 {
+            self.give_up_asked(range);
         }
     }
 
     #[cold]
-    fn give_up_grown(&self, range: PageRange) {
+    fn give_up_asked(&self, range: PageRange) {
         let price = self.thp.price.lock();
-        let grown = unpack(self.thp.grown.load(Relaxed));
-        if grown.is_some_and(|grown| grown.start < range.end() && range.start < grown.end()) {
+        let asked = unpack(self.thp.asked.load(Relaxed));
+        if asked.is_some_and(|asked| asked.start < range.end() && range.start < asked.end()) {
             self.ask_for(&price, None);
         }
     }
 
-    /// Asks for none any more in what a large object grew by.
+    /// Asks for none any more in a large object.
     pub(super) fn ask_nowhere(&self) {
-        if self.thp.grown.load(Relaxed) != 0 {
+        if self.thp.asked.load(Relaxed) != 0 {
             self.ask_for(&self.thp.price.lock(), None);
         }
     }
 
     /// Asks in this range, and not where it was asked before. `_locked` shows that the lock is held.
-    fn ask_for(&self, _locked: &Price, grown: Option<PageRange>) {
-        let packed = grown.map_or(0, |grown| (grown.start.0 as u64) << 32 | grown.len.0 as u64);
-        if let Some(before) = unpack(self.thp.grown.swap(packed, Relaxed)) {
+    fn ask_for(&self, _locked: &Price, asked: Option<PageRange>) {
+        let packed = asked.map_or(0, |asked| (asked.start.0 as u64) << 32 | asked.len.0 as u64);
+        if let Some(before) = unpack(self.thp.asked.swap(packed, Relaxed)) {
             self.advise_pages(before, false);
         }
-        if let Some(grown) = grown {
-            self.advise_pages(grown, true);
+        if let Some(asked) = asked {
+            self.advise_pages(asked, true);
         }
+    }
+
+    /// Whether huge pages are cheap, which may take the touch of one, as below.
+    fn are_cheap(&self, price: &mut Price, at: usize) -> bool {
+        price.relies() || self.touch_unless_dear(price, at) == Some(true)
     }
 
     /// Touches a huge page, which has no frames and is the caller's, and says whether it was cheap. `None` if it was not touched, because others
     /// were dear.
-    fn touch_unless_dear(&self, price: &mut Price, first: PageIdx) -> Option<bool> {
+    fn touch_unless_dear(&self, price: &mut Price, at: usize) -> Option<bool> {
         if price.skips() {
             return None;
         }
-        let page = PageRange { start: first, len: HUGE };
-        self.advise_pages(page, true);
-        let ns = self.touch_all(first);
-        self.advise_pages(page, false);
+        advise_at(at, HUGE, true);
+        let ns = touch_all(at);
+        advise_at(at, HUGE, false);
         let dear = ns > self.thp.dear_ns.load(Relaxed);
         price.was(dear);
         Some(!dear)
     }
+}
 
-    /// Touches each of the kernel's pages in a huge page, and returns how many nanoseconds that took: more than any if the kernel gave none.
-    fn touch_all(&self, first: PageIdx) -> u64 {
-        let touch = |from, to| {
-            let start = sys::precise_ns();
-            for i in from..to {
-                let page: *mut u8 =
-                    ptr::with_exposed_provenance_mut(self.address_of(first) + i * Linux.page_size());
-                // SAFETY: the heap made it writable, it has no frame, or zeros, and the caller has it for itself.
-                unsafe { page.write_volatile(0) };
-            }
-            sys::precise_ns() - start
-        };
-        let one = touch(0, 1);
-        let others = touch(1, HUGE.bytes().0 / Linux.page_size());
-        // The first touch of a huge page does what there is to do for the others.
-        if others > 4 * one { u64::MAX } else { one + others }
-    }
+/// Touches each of the kernel's pages in a huge page, and returns how many nanoseconds that took: more than any if the kernel gave none.
+fn touch_all(at: usize) -> u64 {
+    let touch = |from, to| {
+        let start = sys::precise_ns();
+        for i in from..to {
+            let page: *mut u8 = ptr::with_exposed_provenance_mut(at + i * Linux.page_size());
+            // SAFETY: the heap made it writable, it has no frame, or zeros, and the caller has it for itself.
+            unsafe { page.write_volatile(0) };
+        }
+        sys::precise_ns() - start
+    };
+    let one = touch(0, 1);
+    let others = touch(1, HUGE.bytes().0 / Linux.page_size());
+    // The first touch of a huge page does what there is to do for the others.
+    if others > 4 * one { u64::MAX } else { one + others }
 }
 
 #[cfg(test)]
@@ -300,5 +344,16 @@ mod tests {
         let asked: Vec<_> = (0..10).map(|_| until_asked(true)).collect();
         assert_eq!(asked, [1, 2, 4, 8, 16, 32, 64, 64, 64, 64]);
         assert_eq!([until_asked(false), until_asked(false), until_asked(true)], [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_cheap_one_is_relied_on_for_a_while() {
+        let mut price = Price::UNKNOWN;
+        let mut times_relied = |dear: Option<bool>| {
+            dear.into_iter().for_each(|dear| price.was(dear));
+            (0..).take_while(|_| price.relies()).count()
+        };
+        let relied = [None, Some(false), None, Some(true)].map(&mut times_relied);
+        assert_eq!(relied, [0, RELIED_ON as usize, 0, 0]);
     }
 }
