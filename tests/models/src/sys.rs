@@ -32,6 +32,11 @@ fn gone(at: NonNull<u8>) {
     MADE.with_borrow_mut(|all| all.retain(|&(other, _)| other != at));
 }
 
+/// Whether the execution mapped what is at this address.
+pub(crate) fn is_made(address: usize) -> bool {
+    MADE.with_borrow(|all| all.iter().any(|&(at, bytes)| address.wrapping_sub(at.addr().get()) < bytes))
+}
+
 /// Unmaps what earlier executions left.
 pub(crate) fn give_all_back() {
     for (at, bytes) in MADE.take() {

@@ -42,6 +42,17 @@ pub(super) fn swept_by_two() {
     });
 }
 
+/// Two sweep for all of it after the owner's last step: who comes second sees what the first has done.
+pub(super) fn swept_twice() {
+    explore(2, || {
+        let heap = heap();
+        come_and_go(heap, &[2]);
+        join([(), ()].map(|()| spawn(move || drop_large(heap, None, true))));
+        exit(heap);
+        nothing_is_lost(heap);
+    });
+}
+
 /// Spans above the longest that threads keep: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
     explore(2, || {
