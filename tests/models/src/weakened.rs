@@ -108,6 +108,7 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
         "SWEEPING.compare_exchange(false, true, Acquire, Relaxed)",
         "SWEEPING.compare_exchange(false, true, Relaxed, Relaxed)",
     ),
+    ("large", "mcache/list.rs", "SWEEPING.store(false, Release);", "SWEEPING.store(false, Relaxed);"),
     (
         "large",
         "mcache/slow.rs",

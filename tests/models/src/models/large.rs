@@ -42,12 +42,15 @@ pub(super) fn swept_by_two() {
     });
 }
 
-/// Two sweep for all of it after the owner's last step: who comes second sees what the first has done.
-pub(super) fn swept_twice() {
+/// Three sweep, one after the other: the last sees what the first has done, although the second may have found nothing to claim, and
+/// passed no fence.
+pub(super) fn swept_by_three() {
     explore(2, || {
         let heap = heap();
         come_and_go(heap, &[2]);
-        join([(), ()].map(|()| spawn(move || drop_large(heap, None, true))));
+        let others = [(), ()].map(|()| spawn(move || drop_large(heap, None, true)));
+        drop_large(heap, None, true);
+        join(others);
         exit(heap);
         nothing_is_lost(heap);
     });

@@ -32,7 +32,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("threads_free_what_others_allocate", threads::free_what_others_allocate),
     ("large_kept_and_swept", large::kept_and_swept),
     ("large_swept_by_two", large::swept_by_two),
-    ("large_swept_twice", large::swept_twice),
+    ("large_swept_by_three", large::swept_by_three),
     ("large_long_spans_change_hands", large::long_spans_change_hands),
     ("pages_windows", pages::windows),
     ("pages_map_is_read_without_a_lock", pages::map_is_read_without_a_lock),
