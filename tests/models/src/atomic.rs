@@ -154,8 +154,8 @@ pub(crate) type AtomicPtr<T> = Atomic<*mut T, 8>;
 
 /// A cell of which loom knows who reads and writes it: two threads at a time, or one after the other without an order, end the model.
 ///
-/// Whoever fills in memory that the execution mapped writes its cells without loom knowing: they are constants until somebody touches them.
-/// That thread is the first to touch them, or comes after who filled them in, so it is taken for the one that does.
+/// Whoever fills in memory that the execution mapped writes its cells without loom knowing. The first thread to touch them afterwards is
+/// taken for the one that filled them in: it is that one, or comes after it, in all models but where a span is looked for that may be there.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Cell<T> {

@@ -152,6 +152,7 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
         "        self.free_pages_of(first);\n        each().for_each(|span| {\n            self.unmap_span(span);\n",
     ),
     ("pages_of_groups", "heap/shards.rs", "self.shards.owner.at(lent.number()).store(0, Relaxed);", ""),
+    ("pages_of_groups", "heap/shards.rs", "self.take_back(refused);", "let _ = refused;"),
     (
         "huge",
         "heap/large.rs",

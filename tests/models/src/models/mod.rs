@@ -39,6 +39,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("pages_headers_change_hands", pages::headers_change_hands),
     ("pages_of_groups", pages::of_groups),
     ("pages_of_groups_come_back", pages::chunks_come_back),
+    ("pages_of_groups_without_memory", pages::group_without_memory),
     ("pages_scavenged_meanwhile", pages::scavenged_meanwhile),
     ("huge_objects", pages::huge_objects),
 ];

@@ -6,6 +6,7 @@ use super::doors::{heap, join, nothing_is_lost, one, spawn};
 use crate::base::{PAGE_SIZE, Pages};
 use crate::execution::explore;
 use crate::heap::{Heap, Object, Span, SpanCache};
+use crate::sys;
 
 /// Pages of a chunk that a group borrows.
 const CHUNK: usize = 512;
@@ -73,10 +74,10 @@ pub(super) fn headers_change_hands() {
     });
 }
 
-/// All pages are free, and the heap has them but for one chunk that a group keeps: spans of all others do not make it grow.
-fn all_but_one_chunk_are_free(heap: &Heap) {
+/// All pages are free, and the heap has them but for some chunks that groups keep: spans of all others do not make it grow.
+fn all_but_kept_are_free(heap: &Heap, kept: usize) {
     let usable = heap.stats().usable;
-    let all: Vec<_> = (1..usable.0 / PAGE_SIZE / CHUNK).map(|_| span(heap, CHUNK, None)).collect();
+    let all: Vec<_> = (kept..usable.0 / PAGE_SIZE / CHUNK).map(|_| span(heap, CHUNK, None)).collect();
     assert_eq!(heap.stats().usable, usable, "pages do not come back to the heap");
     all.into_iter().for_each(|span| heap.free_span(span, None));
 }
@@ -100,7 +101,30 @@ pub(super) fn chunks_come_back() {
         join([borrower]);
         let own = span(heap, 300, None);
         heap.free_span(own, None);
-        all_but_one_chunk_are_free(heap);
+        all_but_kept_are_free(heap, 1);
+        nothing_is_lost(heap);
+    });
+}
+
+/// A group for whose tables there is no memory gives back at once what it borrowed, while a thread of the first group takes pages.
+pub(super) fn group_without_memory() {
+    explore(2, || {
+        let heap = heap();
+        let room = span(heap, 1200, None);
+        heap.free_span(room, None);
+        sys::refuse();
+        let borrower = spawn(move || {
+            let mut cache = SpanCache::empty();
+            cache.join_next_group(heap);
+            cache.join_next_group(heap);
+            let own = span(heap, 200, Some(&mut cache));
+            heap.free_span(own, Some(&mut cache));
+            heap.flush_span_cache(&mut cache);
+        });
+        let own = span(heap, 300, None);
+        heap.free_span(own, None);
+        join([borrower]);
+        all_but_kept_are_free(heap, 0);
         nothing_is_lost(heap);
     });
 }
