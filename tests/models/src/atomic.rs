@@ -13,6 +13,7 @@ pub(crate) use loom::thread::yield_now;
 
 use crate::execution::Place;
 pub(crate) use crate::futex::{self, process_id};
+use crate::sys;
 
 /// A word that loom knows: what it holds there is the difference to what it holds at first.
 #[repr(C)]
@@ -152,6 +153,9 @@ pub(crate) type AtomicUsize = Atomic<usize, 8>;
 pub(crate) type AtomicPtr<T> = Atomic<*mut T, 8>;
 
 /// A cell of which loom knows who reads and writes it: two threads at a time, or one after the other without an order, end the model.
+///
+/// Whoever fills in memory that the execution mapped writes its cells without loom knowing. The first thread to touch them afterwards is
+/// taken for the one that filled them in: it is that one, or comes after it, in all models but where a span is looked for that may be there.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Cell<T> {
@@ -166,12 +170,21 @@ impl<T: Copy> Cell<T> {
         Self { first, value: UnsafeCell::new(first), place: Place::none(), _not_sync: PhantomData }
     }
 
+    #[track_caller]
     fn begin(&self) -> &'static loom::cell::UnsafeCell<()> {
-        if self.place.is_new() {
-            // SAFETY: nobody has touched it in this execution.
-            unsafe { *self.value.get() = self.first };
+        if !self.place.is_new() {
+            return self.place.cell();
         }
-        self.place.cell()
+        // SAFETY: nobody has touched it since it was filled in.
+        let fill = || unsafe { *self.value.get() = self.first };
+        let address = (&raw const *self).addr();
+        if !sys::is_made(address) {
+            fill();
+            return self.place.cell();
+        }
+        let cell = self.place.cell_again(address);
+        cell.with_mut(|_| fill());
+        cell
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "keeps loom's objects where all threads of an execution find them")]
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -35,13 +36,16 @@ impl<T> Stock<T> {
     }
 
     fn at(&self, place: &Place) -> &'static T {
-        let now = NUMBER.get();
-        if place.execution.get() != now {
-            place.execution.set(now);
-            place.index.set(self.used.get() as u32);
-            self.used.set(self.used.get() + 1);
+        if place.is_new() {
+            place.becomes(self.next());
         }
         self.objects_at(place.index.get())
+    }
+
+    fn next(&self) -> u32 {
+        let next = self.used.get();
+        self.used.set(next + 1);
+        next as u32
     }
 
     fn objects_at(&self, index: u32) -> &'static T {
@@ -57,6 +61,8 @@ thread_local! {
     static ALL_TURNS: Stock<loom::sync::atomic::AtomicU64> = const { Stock::new() };
     static ALL_CELLS: Stock<loom::cell::UnsafeCell<()>> = const { Stock::new() };
     static ALL_LOCKS: Stock<loom::sync::Mutex<()>> = const { Stock::new() };
+    /// Which of the cells an address has, in memory that the execution mapped.
+    static CELLS_AT: RefCell<BTreeMap<usize, u32>> = const { RefCell::new(BTreeMap::new()) };
     static LOCAL: RefCell<Vec<Local>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -78,6 +84,11 @@ impl Place {
         self.execution.get() != NUMBER.get()
     }
 
+    fn becomes(&self, index: u32) {
+        self.execution.set(NUMBER.get());
+        self.index.set(index);
+    }
+
     #[track_caller]
     pub(crate) fn word(&self) -> &'static loom::sync::atomic::AtomicU64 {
         let word = ALL_WORDS.with(|stock| stock.at(self));
@@ -93,6 +104,16 @@ impl Place {
     pub(crate) fn turn(&self) {
         let word = ALL_TURNS.with(|stock| stock.objects_at(self.index.get()));
         let _ = word.compare_exchange(1, 1, Relaxed, Relaxed);
+    }
+
+    /// The cell of a place that is nobody's in this execution, at an address that may have been another's before: then it has that one's
+    /// cell, so that who still looks at the other is found out.
+    pub(crate) fn cell_again(&self, address: usize) -> &'static loom::cell::UnsafeCell<()> {
+        let index = ALL_CELLS.with(|stock| {
+            CELLS_AT.with_borrow_mut(|all| *all.entry(address).or_insert_with(|| stock.next()))
+        });
+        self.becomes(index);
+        self.cell()
     }
 
     pub(crate) fn cell(&self) -> &'static loom::cell::UnsafeCell<()> {
@@ -134,6 +155,7 @@ pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'stat
     builder.check(move || {
         NUMBER.set(NUMBER.get() + 1);
         LOCAL.with_borrow_mut(Vec::clear);
+        CELLS_AT.with_borrow_mut(BTreeMap::clear);
         ALL_WORDS.with(|s| s.fill(WORDS, || loom::sync::atomic::AtomicU64::new(0)));
         ALL_TURNS.with(|s| s.fill(WORDS, || loom::sync::atomic::AtomicU64::new(0)));
         ALL_CELLS.with(|s| s.fill(CELLS, || loom::cell::UnsafeCell::new(())));

@@ -11,6 +11,9 @@ use crate::weakened;
 /// Says that this process is to run one model.
 const ONE: &str = "GORT_MODEL";
 
+/// How `timeout` ends when the program did not: the model found nothing, as far as it came.
+const TIMED_OUT: i32 = 124;
+
 fn child(name: &str, seconds: &str) -> Output {
     let exe = env::current_exe().expect("the program knows where it is");
     let child =
@@ -50,7 +53,8 @@ pub(crate) fn main() -> ExitCode {
                         println!("model {name} ... ok ({})", said.trim().replace('\n', "; "));
                     } else {
                         *failed += 1;
-                        println!("model {name} ... FAILED ({})", out.status);
+                        let what = if out.status.code() == Some(TIMED_OUT) { "NOT DONE" } else { "FAILED" };
+                        println!("model {name} ... {what} ({})", out.status);
                         print!("{said}{}", String::from_utf8_lossy(&out.stderr));
                     }
                 }

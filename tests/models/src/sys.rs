@@ -15,13 +15,19 @@ mod os;
 
 use core::ffi::CStr;
 use core::ptr::NonNull;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 pub(crate) use os::Os;
 
 thread_local! {
     /// Mappings that the execution made.
     static MADE: RefCell<Vec<(NonNull<u8>, usize)>> = const { RefCell::new(Vec::new()) };
+    static REFUSES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on the kernel has no more addresses to reserve, in this execution.
+pub(crate) fn refuse() {
+    REFUSES.set(true);
 }
 
 fn made(at: NonNull<u8>, bytes: usize) {
@@ -32,8 +38,14 @@ fn gone(at: NonNull<u8>) {
     MADE.with_borrow_mut(|all| all.retain(|&(other, _)| other != at));
 }
 
-/// Unmaps what earlier executions left.
+/// Whether the execution mapped what is at this address.
+pub(crate) fn is_made(address: usize) -> bool {
+    MADE.with_borrow(|all| all.iter().any(|&(at, bytes)| address.wrapping_sub(at.addr().get()) < bytes))
+}
+
+/// Unmaps what earlier executions left, and refuses nothing.
 pub(crate) fn give_all_back() {
+    REFUSES.set(false);
     for (at, bytes) in MADE.take() {
         // SAFETY: no thread of that execution is left.
         unsafe { linux::Linux.unreserve(at, bytes) };
@@ -50,7 +62,7 @@ impl Os for Linux {
     }
 
     fn reserve(self, bytes: usize, align: usize, name: &'static CStr) -> Option<NonNull<u8>> {
-        let at = linux::Linux.reserve(bytes, align, name)?;
+        let at = (!REFUSES.get()).then(|| linux::Linux.reserve(bytes, align, name)).flatten()?;
         made(at, bytes);
         Some(at)
     }

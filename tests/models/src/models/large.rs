@@ -42,6 +42,20 @@ pub(super) fn swept_by_two() {
     });
 }
 
+/// Three sweep, one after the other: the last sees what the first has done, although the second may have found nothing to claim, and
+/// passed no fence.
+pub(super) fn swept_by_three() {
+    explore(2, || {
+        let heap = heap();
+        come_and_go(heap, &[2]);
+        let others = [(), ()].map(|()| spawn(move || drop_large(heap, None, true)));
+        drop_large(heap, None, true);
+        join(others);
+        exit(heap);
+        nothing_is_lost(heap);
+    });
+}
+
 /// Spans above the longest that threads keep: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
     explore(2, || {

@@ -1,14 +1,15 @@
 //! The page heap: windows, the page map, groups of threads, huge objects.
 
-use std::sync::Arc;
-
 use loom::sync::mpsc::channel;
 
 use super::doors::{heap, join, nothing_is_lost, one, spawn};
-use crate::atomic::{Acquire, AtomicUsize, Relaxed, Release};
-use crate::base::Pages;
+use crate::base::{PAGE_SIZE, Pages};
 use crate::execution::explore;
 use crate::heap::{Heap, Object, Span, SpanCache};
+use crate::sys;
+
+/// Pages of a chunk that a group borrows.
+const CHUNK: usize = 512;
 
 fn span(heap: &Heap, n: usize, cache: Option<&mut SpanCache>) -> Span {
     let class = (n == 1).then(one);
@@ -34,32 +35,96 @@ pub(super) fn windows() {
     });
 }
 
-/// A thread finds a span by an address that it got without an order: it sees all of its header, or no span.
+/// A thread looks for a span where one is being made: it sees all of its header, or no span.
 pub(super) fn map_is_read_without_a_lock() {
     explore(3, || {
         let heap = heap();
-        let address = Arc::new(AtomicUsize::new(0));
-        let maker = {
-            let address = address.clone();
-            spawn(move || {
-                let made = span(heap, 2, None);
-                // Relaxed, on purpose: what is seen is seen by the map.
-                address.store(made.base(), Relaxed);
-                made
+        // Once it has a span, its maker does not look at it: see `atomic::Cell` on who fills in what others look at first.
+        let maker = spawn(move || span(heap, 2, None));
+        // The lowest pages come first.
+        let p = core::ptr::without_provenance::<u8>(heap.reservation().0);
+        let look = || {
+            heap.span_of(p).inspect(|found| {
+                assert!(found.class().is_none());
+                assert_eq!((found.base(), found.npages()), (p.addr(), Pages(2)));
             })
         };
-        let p = core::ptr::without_provenance::<u8>(heap.reservation().0);
-        if let Some(found) = heap.span_of(p) {
-            assert_eq!((found.base(), found.npages()), (p.addr(), Pages(2)));
-            assert!(found.class().is_none());
-        }
-        if let at @ 1.. = address.load(Relaxed)
-            && let Some(found) = heap.span_of(core::ptr::without_provenance::<u8>(at))
-        {
-            assert_eq!(found.base(), at);
-        }
+        let (first, second) = (look(), look());
+        assert!(first.is_none() || first == second, "it was there");
         let made = maker.join().expect("it ends");
+        assert_eq!(look(), Some(made));
         heap.free_span(made, None);
+        assert_eq!(look(), None);
+        nothing_is_lost(heap);
+    });
+}
+
+/// Headers go back to the arena, and to other threads from there: not before their pages have.
+pub(super) fn headers_change_hands() {
+    explore(3, || {
+        let heap = heap();
+        let threads = [2, 3].map(|n| {
+            spawn(move || {
+                let made = span(heap, n, None);
+                heap.free_span(made, None);
+            })
+        });
+        join(threads);
+        nothing_is_lost(heap);
+    });
+}
+
+/// All pages are free, and the heap has them but for some chunks that groups keep: spans of all others do not make it grow.
+fn all_but_kept_are_free(heap: &Heap, kept: usize) {
+    let usable = heap.stats().usable;
+    let all: Vec<_> = (kept..usable.0 / PAGE_SIZE / CHUNK).map(|_| span(heap, CHUNK, None)).collect();
+    assert_eq!(heap.stats().usable, usable, "pages do not come back to the heap");
+    all.into_iter().for_each(|span| heap.free_span(span, None));
+}
+
+/// A group borrows two chunks and gives one back, while a thread of the first group takes pages, perhaps of that one.
+pub(super) fn chunks_come_back() {
+    explore(2, || {
+        let heap = heap();
+        let room = span(heap, 1200, None);
+        heap.free_span(room, None);
+        let borrower = spawn(move || {
+            let mut cache = SpanCache::empty();
+            cache.join_next_group(heap);
+            cache.join_next_group(heap);
+            let all = [(); 3].map(|()| span(heap, 200, Some(&mut cache)));
+            all.into_iter().for_each(|own| heap.free_span(own, Some(&mut cache)));
+            heap.flush_span_cache(&mut cache);
+        });
+        let own = span(heap, 300, None);
+        heap.free_span(own, None);
+        join([borrower]);
+        let own = span(heap, 300, None);
+        heap.free_span(own, None);
+        all_but_kept_are_free(heap, 1);
+        nothing_is_lost(heap);
+    });
+}
+
+/// A group for whose tables there is no memory gives back at once what it borrowed, while a thread of the first group takes pages.
+pub(super) fn group_without_memory() {
+    explore(2, || {
+        let heap = heap();
+        let room = span(heap, 1200, None);
+        heap.free_span(room, None);
+        sys::refuse();
+        let borrower = spawn(move || {
+            let mut cache = SpanCache::empty();
+            cache.join_next_group(heap);
+            cache.join_next_group(heap);
+            let own = span(heap, 200, Some(&mut cache));
+            heap.free_span(own, Some(&mut cache));
+            heap.flush_span_cache(&mut cache);
+        });
+        let own = span(heap, 300, None);
+        heap.free_span(own, None);
+        join([borrower]);
+        all_but_kept_are_free(heap, 0);
         nothing_is_lost(heap);
     });
 }

@@ -1,12 +1,14 @@
 //! `mcache/list.rs` and the slow paths: threads attach, allocate, free and exit, and leave their caches to others.
 
+use core::ptr;
+
 use loom::sync::mpsc::channel;
 
 use super::doors::{exit, free, heap, join, malloc, nothing_is_lost, one, spawn, two};
 use crate::base::Class;
 use crate::execution::explore;
 use crate::heap::Heap;
-use crate::mcache::{Entered, each_mcache};
+use crate::mcache::{Entered, MCache, each_mcache};
 
 fn live_and_exit(heap: &Heap, class: Class, objects: usize) {
     let out: Vec<_> = (0..objects).map(|_| malloc(heap, class)).collect();
@@ -14,15 +16,26 @@ fn live_and_exit(heap: &Heap, class: Class, objects: usize) {
     exit(heap);
 }
 
+/// The cache that is there before all others: a walk over all ends with it.
+fn shared() -> &'static MCache {
+    let all: Vec<_> = each_mcache().collect();
+    assert_eq!(all.len(), 1);
+    all[0]
+}
+
 /// A thread attaches and exits while another adds up its counts.
 pub(super) fn attach_and_exit() {
     explore(2, || {
         let heap = heap();
+        let shared = shared();
         let thread = spawn(move || live_and_exit(heap, two(), 1));
+        let mut last = None;
         for m in each_mcache() {
             let (a, f) = m.class_counts(two());
             assert!(f <= a && a <= 1, "{f} of {a} objects were freed");
+            last = Some(m);
         }
+        assert!(last.is_some_and(|m| ptr::eq(m, shared)), "the walk ends before the list does");
         join([thread]);
         // The shared one, and the thread's.
         assert_eq!(each_mcache().count(), 2);
@@ -35,8 +48,10 @@ pub(super) fn attach_and_exit() {
 pub(super) fn attach_at_once() {
     explore(2, || {
         let heap = heap();
+        let shared = shared();
         let threads = [1, 2].map(|n| spawn(move || live_and_exit(heap, two(), n)));
         assert!(each_mcache().all(|m| !m.is_stand_in()));
+        assert!(each_mcache().any(|m| ptr::eq(m, shared)), "the walk ends before the list does");
         join(threads);
         // The shared one, and one or two.
         assert!((2..=3).contains(&each_mcache().count()));
@@ -90,7 +105,7 @@ pub(super) fn free_what_others_allocate() {
         let eater = spawn(move || {
             for _ in 0..3 {
                 let p = receive.recv().expect("the other sends them");
-                free(heap, two(), core::ptr::with_exposed_provenance_mut(p));
+                free(heap, two(), ptr::with_exposed_provenance_mut(p));
             }
             exit(heap);
         });
