@@ -87,16 +87,21 @@ fn inventory() -> String {
     table
 }
 
-/// All packages that are built here, from Cargo.lock.
-fn packages() -> Vec<Value> {
+/// What cargo says of the project in this folder.
+fn metadata(folder: &Path, options: &[&str]) -> Value {
     let out = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .current_dir(root())
+        .args(options)
+        .current_dir(folder)
         .output()
         .expect("cargo runs");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let metadata: Value = serde_json::from_slice(&out.stdout).expect("cargo writes JSON");
+    serde_json::from_slice(&out.stdout).expect("cargo writes JSON")
+}
+
+/// All packages that are built here, from Cargo.lock.
+fn packages() -> Vec<Value> {
+    let metadata = metadata(root(), &["--filter-platform", "x86_64-unknown-linux-gnu"]);
     let nodes = metadata["resolve"]["nodes"].as_array().expect("there are packages");
     let built = |p: &Value| nodes.iter().any(|node| node["id"] == p["id"]);
     metadata["packages"]
@@ -179,4 +184,22 @@ fn our_own_build_scripts_start_nothing() {
     }
     assert_eq!(network_in("let _ = std::net::TcpStream::connect(x); // no"), Some("std::net"));
     assert_eq!(network_in("// std::net"), None);
+}
+
+/// It is built by hand, and would be found broken when it is needed.
+#[test]
+fn the_project_for_sanitizers_has_the_dependencies_of_the_sources_that_it_compiles() {
+    let dependencies = |folder: &Path, package: &str| -> Vec<_> {
+        let metadata = metadata(folder, &["--no-deps"]);
+        let packages = metadata["packages"].as_array().expect("there are packages");
+        let package = packages.iter().find(|p| p["name"] == package).expect("the package is there");
+        let all = package["dependencies"].as_array().expect("there are dependencies").iter();
+        all.filter(|d| d["kind"].is_null() && d["name"] != "gort")
+            .map(|d| ["name", "req", "features", "uses_default_features"].map(|what| d[what].to_string()))
+            .collect()
+    };
+    let own = dependencies(root(), "gort");
+    assert!(own.len() > 2, "{own:?}");
+    let theirs = dependencies(&root().join("tests/sanitizers"), "gort-sanitizers");
+    assert!(own.iter().all(|d| theirs.contains(d)), "{own:?}, but {theirs:?}");
 }
