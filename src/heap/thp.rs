@@ -7,7 +7,7 @@
 //! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on.
 //!
 //! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
-//! until another one asks: most are filled before the next is made. Its ends have small pages, so that of one that is not filled, but
+//! until eight others have asked: most are filled by then. Its ends have small pages, so that of one that is not filled, but
 //! written to at its beginning, nothing more is resident. Not those that are to be zeros: who wants zeros may want them because they cost
 //! nothing. All else has small pages, even where the kernel hands out huge ones unasked.
 //!
@@ -18,8 +18,8 @@
 //!
 //! A memory limit is about frames, and a huge page has frames for all of it. With a limit nothing is asked for.
 //!
-//! The reservation has advice against huge pages, but for two ranges, each inside one owner's pages: the one that is touched, while it
-//! is, and what the last large object asked for. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
+//! The reservation has advice against huge pages, but for a few ranges, each inside one owner's pages: the one that is touched, while it
+//! is, and what the last large objects asked for. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
 //! them again when the advice is the same. Advice for all of it while one is touched was wrong: what other threads touched meanwhile
 //! became huge, and what of that the heap knew to be with the kernel stayed resident for good. Rejected: advice for the whole from a
 //! size on: git grew by 6 %, SQLite by 17 %, objects of which only the first word is written by 80 %, and the price was asked at each
@@ -27,7 +27,10 @@
 #![expect(unsafe_code, reason = "advises on the heap's own pages, and touches them")]
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use super::mheap::Heap;
 use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
@@ -48,6 +51,9 @@ const MOST_SKIPPED: u32 = 64;
 /// So many times large objects rely on the last one having been cheap.
 const RELIED_ON: u32 = 15;
 
+/// For so many large objects the kernel is asked at a time.
+const ASKING: usize = 8;
+
 /// The policy.
 pub(super) struct Thp {
     /// From how many bytes in use on. Set by options.
@@ -56,9 +62,9 @@ pub(super) struct Thp {
     disabled: AtomicBool,
     /// What one may take at its first touch. Set by options.
     dear_ns: AtomicU64,
-    /// Where the kernel is asked for them at the first touch: in a live large object, or in the part by which it grew, as its first page (32
-    /// bits) and its pages (32 bits); 0 if nowhere. Written under `price`.
-    asked: AtomicU64,
+    /// Where the kernel is asked for them at the first touch: in live large objects, or in parts by which they grew, as the first page (32
+    /// bits) and pages (32 bits); 0 if nowhere. Written under `price`.
+    asked: [AtomicU64; ASKING],
     /// Held while one is made. Rank THP: alone, but for a fork.
     price: Mutex<Price, { rank::THP }>,
 }
@@ -72,10 +78,12 @@ struct Price {
     skipped: u32,
     /// How often it may still be relied on that the last one was cheap.
     relied: u32,
+    /// How many large objects have asked.
+    asked: usize,
 }
 
 impl Price {
-    const UNKNOWN: Self = Self { skip: 0, skipped: 0, relied: 0 };
+    const UNKNOWN: Self = Self { skip: 0, skipped: 0, relied: 0, asked: 0 };
 
     /// Whether to do without the next one.
     fn skips(&mut self) -> bool {
@@ -122,7 +130,7 @@ impl Thp {
             from: AtomicUsize::new(FROM),
             disabled: AtomicBool::new(false),
             dear_ns: AtomicU64::new(DEAR_NS),
-            asked: AtomicU64::new(0),
+            asked: [const { AtomicU64::new(0) }; ASKING],
             price: Mutex::new(Price::UNKNOWN),
         }
     }
@@ -245,10 +253,14 @@ impl Heap {
         let first = PageIdx(untouched.start.0.next_multiple_of(HUGE.0));
         if first + HUGE <= untouched.end() && self.wants_huge_pages() {
             let mut price = self.thp.price.lock();
-            self.ask_for(&price, None);
             if self.are_cheap(&mut price, self.address_of(first)) {
-                let len = Pages((untouched.end().0 - first.0) / HUGE.0 * HUGE.0);
-                self.ask_for(&price, Some(PageRange { start: first, len }));
+                let whole =
+                    PageRange { start: first, len: Pages((untouched.end().0 - first.0) / HUGE.0 * HUGE.0) };
+                let place = &self.thp.asked[price.asked % ASKING];
+                price.asked += 1;
+                self.ask_no_more(place);
+                place.store((whole.start.0 as u64) << 32 | whole.len.0 as u64, Relaxed);
+                self.advise_pages(whole, true);
             }
         }
     }
@@ -256,36 +268,30 @@ impl Heap {
     /// Asks for none any more in pages of a large object that is freed, shrinks or moves.
     #[inline]
     pub(super) fn gives_up(&self, range: PageRange) {
-        // Relaxed: the owner of the pages knows of what it has asked for in them, and nobody else asks there.
-        if self.thp.asked.load(Relaxed) != 0 {
-            self.give_up_asked(range);
+        // The owner of the pages knows of what it has asked for in them, and nobody else asks there. Acquire: pairs with the Release where
+        // others asked no more; then it is done.
+        let asked = |place: &AtomicU64| {
+            unpack(place.load(Acquire)).is_some_and(|a| a.start < range.end() && range.start < a.end())
+        };
+        if self.thp.asked.iter().any(asked) {
+            let _price = self.thp.price.lock();
+            self.thp.asked.iter().filter(|place| asked(place)).for_each(|place| self.ask_no_more(place));
         }
     }
 
-    #[cold]
-    fn give_up_asked(&self, range: PageRange) {
-        let price = self.thp.price.lock();
-        let asked = unpack(self.thp.asked.load(Relaxed));
-        if asked.is_some_and(|asked| asked.start < range.end() && range.start < asked.end()) {
-            self.ask_for(&price, None);
-        }
-    }
-
-    /// Asks for none any more in a large object.
+    /// Asks for none any more in large objects.
     pub(super) fn ask_nowhere(&self) {
-        if self.thp.asked.load(Relaxed) != 0 {
-            self.ask_for(&self.thp.price.lock(), None);
-        }
+        let _price = self.thp.price.lock();
+        self.thp.asked.iter().for_each(|place| self.ask_no_more(place));
     }
 
-    /// Asks in this range, and not where it was asked before. `_locked` shows that the lock is held.
-    fn ask_for(&self, _locked: &Price, asked: Option<PageRange>) {
-        let packed = asked.map_or(0, |asked| (asked.start.0 as u64) << 32 | asked.len.0 as u64);
-        if let Some(before) = unpack(self.thp.asked.swap(packed, Relaxed)) {
+    /// Asks for none any more where this says. Under `price`.
+    #[cold]
+    fn ask_no_more(&self, place: &AtomicU64) {
+        if let Some(before) = unpack(place.load(Relaxed)) {
             self.advise_pages(before, false);
-        }
-        if let Some(asked) = asked {
-            self.advise_pages(asked, true);
+            // Release: pairs with the Acquire in `gives_up`.
+            place.store(0, Release);
         }
     }
 

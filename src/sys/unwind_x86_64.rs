@@ -282,7 +282,16 @@ fn find_by_walk(pc: usize) -> Option<Loaded> {
 mod tests {
     extern crate std;
     use super::*;
-    use std::{hint::black_box, vec, vec::Vec};
+    use std::hint::black_box;
+
+    /// Addresses of calls: no vector, which a signal handler must not make.
+    struct Calls([usize; 200], usize);
+
+    impl Calls {
+        fn all(&self) -> &[usize] {
+            &self.0[..self.1]
+        }
+    }
 
     unsafe extern "C" {
         fn _Unwind_Backtrace(
@@ -294,26 +303,27 @@ mod tests {
 
     extern "C" fn each(context: *mut c_void, to: *mut c_void) -> libc::c_int {
         // SAFETY: what `twin` passes.
-        let to = unsafe { &mut *to.cast::<Vec<usize>>() };
+        let Calls(to, n) = unsafe { &mut *to.cast::<Calls>() };
         let mut is_exact = 0;
         // SAFETY: the unwinder's own context, and a number that is valid for a write.
         let pc = unsafe { _Unwind_GetIPInfo(context, &raw mut is_exact) };
-        to.push(pc.wrapping_sub(usize::from(is_exact == 0)));
+        to[*n] = pc.wrapping_sub(usize::from(is_exact == 0));
+        *n += 1;
         0
     }
 
     /// The compiler's own unwinder.
-    fn twin() -> Vec<usize> {
-        let mut calls = vec![];
-        // SAFETY: `each` gets the vector that it expects.
+    fn twin() -> Calls {
+        let mut calls = Calls([0; 200], 0);
+        // SAFETY: `each` gets what it expects.
         unsafe { _Unwind_Backtrace(each, (&raw mut calls).cast()) };
         calls
     }
 
-    fn ours(inside: *const u8) -> Vec<usize> {
+    fn ours(inside: *const u8) -> Calls {
         let mut calls = [0; 200];
         let n = callers(inside, &mut calls);
-        calls[..n].to_vec()
+        Calls(calls, n)
     }
 
     /// Both walks, from the frame that the pointer is into on. They differ where they were called.
@@ -321,10 +331,11 @@ mod tests {
     fn both(depth: usize) {
         let here = 0u8;
         let (ours, twin) = (ours(&raw const here), twin());
+        let (ours, twin) = (ours.all(), twin.all());
         assert!(ours.len() > depth, "{} frames of {depth} calls", ours.len());
         let from = twin.iter().position(|pc| *pc == ours[0]).expect("the caller is in both");
         // The last frame has no caller; the twin says so in a frame of its own.
-        assert!(twin[from..].starts_with(&ours), "\n{ours:x?}\n{:x?}", &twin[from..]);
+        assert!(twin[from..].starts_with(ours), "\n{ours:x?}\n{:x?}", &twin[from..]);
         assert!(twin.len() - from - ours.len() <= 1, "\n{ours:x?}\n{:x?}", &twin[from..]);
     }
 
