@@ -133,9 +133,9 @@ const FINE: [u8; FINE_LIMIT / FINE_STEP + 1] = table::SIZE_TO_CLASS8;
 /// power of two is itself such a multiple (asserted below for the compiled-in table).
 #[inline(always)]
 pub(crate) fn fine_class_of(layout: Layout) -> Option<Class> {
-    let size = layout.pad_to_align().size();
-    // Size 0 is undefined behaviour for callers of `GlobalAlloc`; it wraps, and falls to the path that can afford to look.
-    let last = size.wrapping_sub(1);
+    // The offset of the padded size's last byte: alignments are powers of two. Size 0 is undefined behaviour for callers of `GlobalAlloc`;
+    // it wraps, and falls to the path that can afford to look.
+    let last = layout.size().wrapping_sub(1) | (layout.align() - 1);
     (last < FINE_LIMIT - FINE_STEP).then(|| Class(FINE[last / FINE_STEP + 1]))
 }
 
