@@ -17,9 +17,9 @@
 //! Only the owning thread writes a bin. Others read `hdr`, `net` and `base` to add up statistics.
 #![expect(unsafe_code, reason = "reads and writes the array of pointers in metadata")]
 
-use core::mem::size_of;
 use core::ptr;
 
+use crate::base::{Class, NUM_CLASSES};
 use crate::sync::atomic::{self, AtomicI64, AtomicU64, Cell, Relaxed};
 
 /// Width of the count of held pointers, with the bit that tells that there was none.
@@ -33,43 +33,72 @@ const DUE: u64 = 1 << 31;
 /// Allocations that a bin may be armed for.
 pub(super) const MOST_ARMED: u64 = (DUE >> HELD_BITS) - 1;
 
-/// The bin of one class. All zeros is an empty bin without an array: every operation on it takes the slow path.
+/// The bins of all classes, word by word and not bin by bin: so the fast paths find a bin's words by the class alone, with nothing to
+/// multiply and to add. All zeros are empty bins without arrays: every operation on them takes the slow path.
 #[repr(C)]
-pub(crate) struct Bin {
+pub(super) struct Bins {
     /// Held pointers and allocations. Written by the owner, read by anyone.
-    hdr: AtomicU64,
-    /// The array, `room` pointers long; null until the first slow path. Owner only.
-    slots: Cell<*mut *mut u8>,
+    hdr: [AtomicU64; NUM_CLASSES],
+    /// The arrays, `room` pointers long; null until the first slow path. Owner only.
+    slots: [Cell<*mut *mut u8>; NUM_CLASSES],
+    /// Pointers that they may hold. Owner only.
+    cap: [Cell<u32>; NUM_CLASSES],
     /// Pointers moved in minus pointers moved out by slow paths. Written by the owner, read by anyone.
-    net: AtomicI64,
-    /// Pointers it may hold. Owner only.
-    cap: Cell<u32>,
-    /// Pointers that the array has room for. Owner only.
-    room: Cell<u16>,
-    /// Allocations since `base` when the bin was last looked at; `ACTIVE` when it has been armed and used since. Owner only.
-    seen: Cell<u16>,
+    net: [AtomicI64; NUM_CLASSES],
+    /// Pointers that the arrays have room for. Owner only.
+    room: [Cell<u16>; NUM_CLASSES],
+    /// Allocations since `base` when the bins were last looked at; `ACTIVE` when one has been armed and used since. Owner only.
+    seen: [Cell<u16>; NUM_CLASSES],
+}
+
+/// The bin of one class.
+#[derive(Clone, Copy)]
+pub(crate) struct Bin<'a> {
+    hdr: &'a AtomicU64,
+    slots: &'a Cell<*mut *mut u8>,
+    cap: &'a Cell<u32>,
+    net: &'a AtomicI64,
+    room: &'a Cell<u16>,
+    seen: &'a Cell<u16>,
 }
 
 /// No count of allocations since `base`.
 const ACTIVE: u16 = u16::MAX;
 
-const _: () = assert!(size_of::<Bin>() == 32 || !atomic::REAL, "two bins share a cache line");
-
-impl Bin {
+impl Bins {
     pub(super) const fn new() -> Self {
         Self {
-            hdr: AtomicU64::new(0),
-            slots: Cell::new(ptr::null_mut()),
-            net: AtomicI64::new(0),
-            cap: Cell::new(0),
-            room: Cell::new(0),
-            seen: Cell::new(0),
+            hdr: [const { AtomicU64::new(0) }; NUM_CLASSES],
+            slots: [const { Cell::new(ptr::null_mut()) }; NUM_CLASSES],
+            cap: [const { Cell::new(0) }; NUM_CLASSES],
+            net: [const { AtomicI64::new(0) }; NUM_CLASSES],
+            room: [const { Cell::new(0) }; NUM_CLASSES],
+            seen: [const { Cell::new(0) }; NUM_CLASSES],
         }
     }
 
+    /// The bin of a class.
+    #[inline(always)]
+    pub(super) fn of(&self, class: Class) -> Bin<'_> {
+        fn word<T>(words: &[T; NUM_CLASSES], class: Class) -> &T {
+            // SAFETY: a `Class` is below NUM_CLASSES: its constructors check it, and the tables are asserted to hold no other.
+            unsafe { words.get_unchecked(class.index()) }
+        }
+        Bin {
+            hdr: word(&self.hdr, class),
+            slots: word(&self.slots, class),
+            cap: word(&self.cap, class),
+            net: word(&self.net, class),
+            room: word(&self.room, class),
+            seen: word(&self.seen, class),
+        }
+    }
+}
+
+impl<'a> Bin<'a> {
     /// Takes the pointer that was put in last; none also when the bin is armed for no more allocations.
     #[inline(always)]
-    pub(crate) fn pop(&self) -> Option<*mut u8> {
+    pub(crate) fn pop(self) -> Option<*mut u8> {
         let hdr = self.hdr.load(Relaxed).wrapping_add(ALLOCATION - 1);
         if hdr & (EMPTY | DUE) != 0 {
             return None;
@@ -83,7 +112,7 @@ impl Bin {
     /// Puts a pointer in; `false` when the bin is full, and for pointers below `bound`.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn push(&self, p: *mut u8, bound: usize) -> bool {
+    pub(crate) fn push(self, p: *mut u8, bound: usize) -> bool {
         let held = self.held();
         if held >= self.cap() || p.addr() < bound {
             return false;
@@ -97,7 +126,7 @@ impl Bin {
     /// As `push`; `false` also when `p` is what was put in last.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn push_unless_on_top(&self, p: *mut u8) -> bool {
+    pub(crate) fn push_unless_on_top(self, p: *mut u8) -> bool {
         let held = self.held();
         if held >= self.cap() {
             return false;
@@ -115,7 +144,7 @@ impl Bin {
 
     /// Whether `p` is what the next `pop` would take.
     #[inline(always)]
-    pub(crate) fn has_on_top(&self, p: *mut u8) -> bool {
+    pub(crate) fn has_on_top(self, p: *mut u8) -> bool {
         let held = self.held();
         // SAFETY: held pointers are in the array, and only this thread writes it.
         held != 0 && unsafe { *self.slots.get().wrapping_add(held - 1) } == p
@@ -125,18 +154,18 @@ impl Bin {
     ///
     /// A load of the half word, so that the word itself can be added to in memory: the free's fast path is two instructions shorter.
     #[inline(always)]
-    pub(super) fn held(&self) -> usize {
-        atomic::low_bits(&self.hdr).into()
+    pub(super) fn held(self) -> usize {
+        atomic::low_bits(self.hdr).into()
     }
 
     /// Pointers it may hold.
     #[inline(always)]
-    pub(super) fn cap(&self) -> usize {
+    pub(super) fn cap(self) -> usize {
         self.cap.get() as usize
     }
 
     /// Allocations and frees since the beginning. For other threads only inside the mcache's version check.
-    pub(super) fn counts(&self, base: &AtomicU64) -> (u64, u64) {
+    pub(super) fn counts(self, base: &AtomicU64) -> (u64, u64) {
         let hdr = self.hdr.load(Relaxed);
         let allocs = base.load(Relaxed).wrapping_add(hdr >> HELD_BITS);
         let frees = allocs.wrapping_add(u64::from(hdr as u16)).wrapping_sub(self.net.load(Relaxed) as u64);
@@ -144,12 +173,12 @@ impl Bin {
     }
 
     /// Whether it is armed for no more allocations.
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn is_due(self) -> bool {
         self.hdr.load(Relaxed) >> HELD_BITS >= MOST_ARMED
     }
 
     /// Arms it for `n` allocations, up to `MOST_ARMED`. The caller has opened a new version of the mcache.
-    pub(super) fn arm(&self, n: u64, base: &AtomicU64) {
+    pub(super) fn arm(self, n: u64, base: &AtomicU64) {
         debug_assert!(n <= MOST_ARMED);
         let (hdr, since) = (self.hdr.load(Relaxed), MOST_ARMED - n);
         let before = hdr >> HELD_BITS;
@@ -160,7 +189,7 @@ impl Bin {
 
     /// Notes that slow paths moved `net` pointers in (negative: out) and made `allocs` allocations, and that the bin now holds
     /// `held`. The caller has put the array in order and opened a new version of the mcache.
-    pub(super) fn moved(&self, held: usize, allocs: u64, net: isize) {
+    pub(super) fn moved(self, held: usize, allocs: u64, net: isize) {
         let count = (self.hdr.load(Relaxed) >> HELD_BITS).wrapping_add(allocs);
         self.hdr.store(count << HELD_BITS | held as u64, Relaxed);
         self.net.store(self.net.load(Relaxed).wrapping_add(net as i64), Relaxed);
@@ -168,13 +197,12 @@ impl Bin {
 
     /// Notes that `n` frees (negative: fewer) are counted otherwise than by what the bin holds.
     #[cfg(feature = "hardened")]
-    pub(super) fn moved_net(&self, n: i64) {
+    pub(super) fn moved_net(self, n: i64) {
         self.net.store(self.net.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// The array's first `n` pointers.
-    #[expect(clippy::mut_from_ref, reason = "only the owner calls it, and never twice at once")]
-    pub(super) fn slots(&self, n: usize) -> &mut [*mut u8] {
+    /// The array's first `n` pointers. Only the owner calls it, and never twice at once.
+    pub(super) fn slots(self, n: usize) -> &'a mut [*mut u8] {
         if n == 0 {
             return &mut [];
         }
@@ -184,24 +212,24 @@ impl Bin {
     }
 
     /// The array and its length, for whoever replaces or frees it.
-    pub(super) fn array(&self) -> (*mut *mut u8, usize) {
+    pub(super) fn array(self) -> (*mut *mut u8, usize) {
         (self.slots.get(), self.room.get() as usize)
     }
 
     /// Gives the bin another array, which already holds its pointers.
-    pub(super) fn set_array(&self, slots: *mut *mut u8, room: usize) {
+    pub(super) fn set_array(self, slots: *mut *mut u8, room: usize) {
         self.slots.set(slots);
         self.room.set(room as u16);
     }
 
     /// Sets how many pointers it may hold: at least those it holds, at most what the array has room for.
-    pub(super) fn set_cap(&self, cap: usize) {
+    pub(super) fn set_cap(self, cap: usize) {
         debug_assert!(cap >= self.held() && cap <= self.room.get() as usize);
         self.cap.set(cap as u32);
     }
 
     /// Whether the thread has allocated from the bin since the last look; looking again starts anew if `look`.
-    pub(super) fn is_active(&self, look: bool) -> bool {
+    pub(super) fn is_active(self, look: bool) -> bool {
         let now = (self.hdr.load(Relaxed) >> HELD_BITS) as u16;
         let active = now != self.seen.get();
         if look {

@@ -29,13 +29,13 @@ use core::cell::UnsafeCell;
 use core::mem::size_of;
 use core::ptr;
 
-use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
+use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Span, SpanCache, State};
 use crate::sync::Biased;
 use crate::sync::atomic::{AtomicPtr, Cell};
 use crate::sys::tls_slot;
 use crate::throw::throw;
-use bin::Bin;
+use bin::{Bin, Bins};
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
 pub(crate) use entered::{Entered, is_marked, mark, refuse_if_marked, unmark};
@@ -48,7 +48,7 @@ use sampling::Sampling;
 /// A thread's cache. Zero bins and null pointers make an empty one.
 #[repr(C, align(64))]
 pub(crate) struct MCache {
-    bins: [Bin; NUM_CLASSES],
+    bins: Bins,
     /// Entered by marked fast paths (`pop_marked`, `push_marked`), which work on a bin, and by whoever works on `large`; always
     /// busy in stand-ins.
     gate: Biased,
@@ -109,7 +109,7 @@ pub(crate) fn current_if_set() -> Option<&'static MCache> {
 impl MCache {
     const fn new() -> Self {
         Self {
-            bins: [const { Bin::new() }; NUM_CLASSES],
+            bins: Bins::new(),
             gate: Biased::new(false),
             bound: Cell::new(0),
             sampling: Sampling::new(),
@@ -139,9 +139,8 @@ impl MCache {
 
     /// The bin of a class.
     #[inline(always)]
-    pub(crate) fn bin(&self, class: Class) -> &Bin {
-        // SAFETY: a `Class` is below NUM_CLASSES: its constructors check it, and the tables are asserted to hold no other.
-        unsafe { self.bins.get_unchecked(class.index()) }
+    pub(crate) fn bin(&self, class: Class) -> Bin<'_> {
+        self.bins.of(class)
     }
 
     /// Frees an object of `class` into its bin; `false` when that cannot be.

@@ -74,14 +74,14 @@ impl Quarantine {
     }
 }
 
-impl Bin {
+impl Bin<'_> {
     /// Notes that the program freed an object which does not come to the bin yet.
-    fn went_to_quarantine(&self) {
+    fn went_to_quarantine(self) {
         self.moved_net(-1);
     }
 
     /// Notes that such an object is about to be freed into the bin: it was counted before.
-    fn came_from_quarantine(&self) {
+    fn came_from_quarantine(self) {
         self.moved_net(1);
     }
 }

@@ -65,7 +65,7 @@ impl MCache {
         self.refill(bin, class, heap)
     }
 
-    fn refill(&self, bin: &Bin, class: Class, heap: &Heap) -> *mut u8 {
+    fn refill(&self, bin: Bin<'_>, class: Class, heap: &Heap) -> *mut u8 {
         if bin.cap() == 0 {
             return self.alloc_direct(class, heap);
         }
@@ -105,7 +105,7 @@ impl MCache {
     }
 
     /// Gives the `n` oldest pointers of a bin to the central store.
-    fn flush(&self, bin: &Bin, class: Class, heap: &Heap, n: usize) {
+    fn flush(&self, bin: Bin<'_>, class: Class, heap: &Heap, n: usize) {
         let held = bin.held();
         if n == 0 {
             return;
@@ -135,7 +135,7 @@ impl MCache {
     }
 
     /// Doubles what a bin may hold, within its bounds and the thread's budget; leaves it as it is when that cannot be.
-    fn grow(&self, bin: &Bin, class: Class, heap: &Heap) {
+    fn grow(&self, bin: Bin<'_>, class: Class, heap: &Heap) {
         let old = bin.cap();
         let new = (old * 2).max(first_cap(class)).min(max_cap(class));
         let more = (new.saturating_sub(old)) * class.size().0;
@@ -150,7 +150,7 @@ impl MCache {
     }
 
     /// Gives a bin an array of `room` pointers; `false` without memory for it, and then the old one stays.
-    fn replace_array(&self, bin: &Bin, room: usize, heap: &Heap) -> bool {
+    fn replace_array(&self, bin: Bin<'_>, room: usize, heap: &Heap) -> bool {
         let bytes = Bytes(room * size_of::<*mut u8>());
         let Some(block) = heap.alloc_metadata(bytes) else { return false };
         let slots = block.cast::<*mut u8>().as_ptr();

@@ -11,13 +11,14 @@ use core::ptr;
 use std::sync::Arc;
 
 use super::doors::spawn;
+use crate::base::Class;
 use crate::execution::explore;
 use crate::sync::atomic::AtomicU64;
-use bin::Bin;
+use bin::{Bin, Bins};
 use counts::Version;
 
 struct Owned {
-    bin: Bin,
+    bins: Bins,
     base: AtomicU64,
     version: Version,
 }
@@ -25,20 +26,24 @@ struct Owned {
 impl Owned {
     /// A bin with an array of its own.
     fn new() -> Arc<Self> {
-        let owned = Self { bin: Bin::new(), base: AtomicU64::new(0), version: Version::new() };
+        let owned = Self { bins: Bins::new(), base: AtomicU64::new(0), version: Version::new() };
         let slots = Box::leak(Box::new([ptr::null_mut(); 4]));
-        owned.bin.set_array(slots.as_mut_ptr(), 4);
-        owned.bin.set_cap(3);
+        owned.bin().set_array(slots.as_mut_ptr(), 4);
+        owned.bin().set_cap(3);
         Arc::new(owned)
+    }
+
+    fn bin(&self) -> Bin<'_> {
+        self.bins.of(Class::all().next().expect("there is a class"))
     }
 
     /// As `refill` and `flush` do it.
     fn moved(&self, held: usize, allocs: u64, net: isize) {
-        self.version.write(|| self.bin.moved(held, allocs, net));
+        self.version.write(|| self.bin().moved(held, allocs, net));
     }
 
     fn read(&self) -> (u64, u64) {
-        self.version.read(|| self.bin.counts(&self.base))
+        self.version.read(|| self.bin().counts(&self.base))
     }
 }
 
@@ -71,10 +76,10 @@ fn looked_at(looks: usize, steps: &'static [fn(&Owned)], counts: &'static [(u64,
 /// The owner's fast paths.
 pub(super) fn read_while_used() {
     let steps: &[fn(&Owned)] = &[
-        |o| assert!(o.bin.pop().is_some()),
-        |o| assert!(o.bin.push(at(64), 0)),
-        |o| assert!(o.bin.push(at(128), 0)),
-        |o| assert!(o.bin.pop().is_some()),
+        |o| assert!(o.bin().pop().is_some()),
+        |o| assert!(o.bin().push(at(64), 0)),
+        |o| assert!(o.bin().push(at(128), 0)),
+        |o| assert!(o.bin().pop().is_some()),
     ];
     looked_at(2, steps, &[(1, 0), (2, 0), (2, 1), (2, 2), (3, 2)]);
 }
@@ -82,7 +87,7 @@ pub(super) fn read_while_used() {
 /// A slow path between two fast ones, as `refill` and `flush` have it: the words change together.
 pub(super) fn read_while_refilled() {
     let steps: &[fn(&Owned)] =
-        &[|o| assert!(o.bin.pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin.push(at(64), 0))];
+        &[|o| assert!(o.bin().pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin().push(at(64), 0))];
     looked_at(1, steps, &[(1, 0), (2, 0), (3, 0), (3, 1)]);
 }
 
