@@ -21,7 +21,7 @@ mod stats;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
-use crate::base::{Bytes, Class, class_of, fine_class_of, large_pages};
+use crate::base::{Bytes, Class, class_of, coarse_class_of, fine_class_of, large_pages};
 use crate::guard;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
@@ -139,7 +139,7 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
 extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
     // SAFETY: the parts of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
-    match class_of(layout) {
+    match coarse_class_of(layout) {
         Some(class) => alloc_small(size, class),
         None => large::alloc(layout, false),
     }
@@ -149,7 +149,7 @@ extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
 #[inline(never)]
 extern "C" fn free_coarse(p: *mut u8, size: usize, align: usize) {
     // SAFETY: the parts of a layout.
-    match class_of(unsafe { Layout::from_size_align_unchecked(size, align) }) {
+    match coarse_class_of(unsafe { Layout::from_size_align_unchecked(size, align) }) {
         Some(class) => free_small(class, p, size),
         None => large::free(p, Some(size)),
     }

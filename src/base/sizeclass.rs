@@ -141,11 +141,13 @@ pub(crate) fn fine_class_of(layout: Layout) -> Option<Class> {
 
 /// The class that serves a layout, or `None` when it gets whole pages.
 pub(crate) fn class_of(layout: Layout) -> Option<Class> {
-    fine_class_of(layout).or_else(|| class_of_coarse(layout.pad_to_align().size(), layout.align()))
+    fine_class_of(layout).or_else(|| coarse_class_of(layout))
 }
 
-/// As `class_of` for padded sizes that the fine table does not serve.
-fn class_of_coarse(size: usize, align: usize) -> Option<Class> {
+/// As `class_of` for layouts that the fine table does not serve.
+#[inline(always)]
+pub(crate) fn coarse_class_of(layout: Layout) -> Option<Class> {
+    let (size, align) = (layout.pad_to_align().size(), layout.align());
     if size > MAX_SMALL_SIZE || align > PAGE_SIZE {
         return None;
     }
