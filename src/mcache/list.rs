@@ -72,6 +72,7 @@ pub(crate) fn detach(entered: &Entered, heap: &Heap) {
         return;
     }
     mcache.flush_own(heap);
+    mcache.drop_arrays(heap);
     // A fast path that a signal handler jumped out of is never gone on with.
     mcache.gate.leave();
     entered.set(&EXITED);

@@ -31,6 +31,8 @@ const BUDGET: usize = 2 << 20;
 const FREE_ONLY_CAP: usize = 64;
 /// Slow paths between two questions whether it is time to look at what idle threads keep.
 const SWEEP_EVERY: u32 = 16;
+/// Pointers of the longest array that a thread's bin leaves to the next thread.
+pub(super) const LEFT_ROOM: usize = FREE_ONLY_CAP;
 /// Slow paths between two looks at all bins.
 const LOOK_EVERY: u32 = 512;
 
@@ -287,6 +289,23 @@ impl MCache {
         }
         self.drop_own_large(heap, LargeCache::take_all);
         heap.flush_span_cache(self.spans());
+    }
+
+    /// Gives back the long arrays of its bins, which hold nothing: the next thread may need other ones. Owner only, not for stand-ins.
+    pub(super) fn drop_arrays(&self, heap: &Heap) {
+        for class in Class::all() {
+            let bin = self.bin(class);
+            let (array, room) = bin.array();
+            if room > LEFT_ROOM
+                && let Some(array) = NonNull::new(array)
+            {
+                self.capacity.set(self.capacity.get() - bin.cap() * class.size().0);
+                bin.set_cap(0);
+                bin.set_array(ptr::null_mut(), 0);
+                // SAFETY: `replace_array` allocated it with this length, and the bin has left it.
+                unsafe { heap.free_metadata(array.cast(), Bytes(room * size_of::<*mut u8>())) };
+            }
+        }
     }
 }
 

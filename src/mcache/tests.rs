@@ -7,6 +7,7 @@ use std::{
     vec::Vec,
 };
 
+use super::slow::LEFT_ROOM;
 use super::{Counts, MCache};
 use crate::base::{Class, NUM_CLASSES, PAGE_SIZE, Pages, Random};
 use crate::heap::{self, Span, State};
@@ -291,6 +292,25 @@ fn a_thread_that_leaves_gives_back_headers_and_pages() {
         assert!(m.spans().headers() > 0, "round {round}");
         m.flush_all(heap);
         assert_eq!((m.spans().headers(), m.spans().has_no_pages()), (0, true));
+    }
+}
+
+#[test]
+fn a_thread_that_leaves_gives_back_long_arrays() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    for round in 0..3 {
+        for class in Class::all().take(24) {
+            let live: Vec<_> = (0..20_000).map(|_| alloc(m, class, heap)).collect();
+            live.into_iter().for_each(|p| free(m, class, heap, p));
+        }
+        assert!(Class::all().any(|c| m.bin(c).cap() > LEFT_ROOM), "round {round}");
+        m.flush_all(heap);
+        m.drop_arrays(heap);
+        let arrays = Class::all().map(|c| m.bin(c).array().1);
+        assert!(arrays.max() <= Some(LEFT_ROOM), "round {round}");
+        let capacity = Class::all().map(|c| m.bin(c).cap() * c.size().0).sum();
+        assert_eq!(m.capacity.get(), capacity, "round {round}");
     }
 }
 
