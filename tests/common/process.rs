@@ -146,10 +146,13 @@ pub(crate) fn without_core() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
+/// How many times as long all may take: built with `GORT_SLOW` set, as for sanitizers, many times.
+const SLOW: u32 = if option_env!("GORT_SLOW").is_some() { 12 } else { 1 };
+
 /// Ends this process by SIGALRM after `seconds`. A forked child starts without one.
 pub(crate) fn deadline(seconds: u32) {
     // SAFETY: no preconditions.
-    unsafe { libc::alarm(seconds) };
+    unsafe { libc::alarm(seconds * SLOW) };
 }
 
 /// Forks; the child runs `body` under a deadline and exits with its status, 101 when it panics. Returns the child's id.
