@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for GoAlloc {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = fine_class_of(layout).or_else(|| class_of(layout)) else {
+        let Some(class) = class_of(layout) else {
             return large::alloc(layout, true);
         };
         let p = alloc_small(layout.size(), class);

@@ -29,8 +29,9 @@ const PEAK_NS: u64 = 2_000 * MS;
 const CPU_DIVISOR: u64 = 100;
 /// ... and not longer, so that no single allocation pays for a long idle time.
 const ROUND_WORK_NS: u64 = 2 * MS;
-/// The fraction for the background thread, which no allocation waits for: a gigabyte goes back in seconds.
+/// The same for the background thread, which no allocation waits for: a gigabyte goes back in seconds.
 const BACKGROUND_DIVISOR: u64 = 20;
+const BACKGROUND_WORK_NS: u64 = 20 * MS;
 /// Headroom over the recent peak: a tenth.
 const HEADROOM_DIVISOR: usize = 10;
 /// Free memory that is not worth giving back.
@@ -163,7 +164,7 @@ impl Heap {
 
     /// The same from the background thread.
     pub(crate) fn tick_in_background(&self) {
-        self.do_round(|elapsed| elapsed / BACKGROUND_DIVISOR);
+        self.do_round(|elapsed| (elapsed / BACKGROUND_DIVISOR).min(BACKGROUND_WORK_NS));
     }
 
     #[inline]

@@ -7,16 +7,18 @@
 //! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on.
 //!
 //! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
-//! until eight others have asked: most are filled by then. Its ends have small pages, so that of one that is not filled, but
-//! written to at its beginning, nothing more is resident. Not those that are to be zeros: who wants zeros may want them because they cost
-//! nothing. All else has small pages, even where the kernel hands out huge ones unasked.
+//! until eight others have asked: most are filled by then. Its ends have small pages, so of one that is written to at its beginning only,
+//! nothing more is resident unless it begins where a huge page does, or is the one in sixteen that is asked for the price. Huge objects ask
+//! for all of theirs. Not those that are to be zeros: who wants zeros may want them because they cost nothing. All else in the heap has small
+//! pages, even where the kernel hands out huge ones unasked.
 //!
 //! They are not worth their price everywhere: a virtual machine that gives free memory back to its host pays for each huge page what 2 MiB
 //! cost the host, 6 ms where a warm one took 0.2 ms, while single pages come from memory that is still warm (1 ms for 512). Therefore
 //! each touch is timed. Where it was dear, or the kernel gave small pages, the heap goes without for a while, twice as long each
 //! time in a row. Large objects touch one of theirs in sixteen times, and otherwise rely on that.
 //!
-//! A memory limit is about frames, and a huge page has frames for all of it. With a limit nothing is asked for.
+//! A memory limit is about frames, and a huge page has frames for all of it. With a limit nothing is asked for; huge objects of before, all of
+//! whose bytes count for it in any case, keep their advice.
 //!
 //! The reservation has advice against huge pages, but for a few ranges, each inside one owner's pages: the one that is touched, while it
 //! is, and what the last large objects asked for. The kernel makes a mapping of each, moves no object (`mremap`) that lies in two, and joins
@@ -26,6 +28,7 @@
 //! growth only. `MADV_COLLAPSE`: as fast here, but it needs Linux 6.1 and makes all processors empty their lists of pages.
 #![expect(unsafe_code, reason = "advises on the heap's own pages, and touches them")]
 
+use core::ops::DerefMut;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
@@ -62,8 +65,8 @@ pub(super) struct Thp {
     disabled: AtomicBool,
     /// What one may take at its first touch. Set by options.
     dear_ns: AtomicU64,
-    /// Where the kernel is asked for them at the first touch: in live large objects, or in parts by which they grew, as the first page (32
-    /// bits) and pages (32 bits); 0 if nowhere. Written under `price`.
+    /// Where the kernel is asked for them at the first touch: in live large objects, or in parts by which they grew, as the first huge page
+    /// (32 bits) and huge pages (32 bits); 0 if nowhere. Written under `price`.
     asked: [AtomicU64; ASKING],
     /// Held while one is made. Rank THP: alone, but for a fork.
     price: Mutex<Price, { rank::THP }>,
@@ -150,9 +153,10 @@ impl Thp {
     }
 }
 
-/// What `Thp::asked` says.
+/// What a word of `Thp::asked` says.
 fn unpack(asked: u64) -> Option<PageRange> {
-    let (start, len) = ((asked >> 32) as usize, asked as u32 as usize);
+    let pages = |huge: u64| huge as usize * HUGE.0;
+    let (start, len) = (pages(asked >> 32), pages(asked & u64::from(u32::MAX)));
     (asked != 0).then_some(PageRange { start: PageIdx(start), len: Pages(len) })
 }
 
@@ -225,7 +229,9 @@ impl Heap {
     /// Touches a huge page, unless they are dear, and gives its rest back. Says whether all its pages have frames now.
     pub(super) fn touch(&self, huge: HugePage) -> bool {
         let HugePage { first, rest } = huge;
-        let touched = self.touch_unless_dear(&mut self.thp.price.lock(), self.address_of(first)).is_some();
+        let touched = self
+            .asking()
+            .is_some_and(|mut price| self.touch_unless_dear(&mut price, self.address_of(first)).is_some());
         if touched {
             self.released.fetch_sub(rest.len.0, Relaxed);
         }
@@ -233,15 +239,24 @@ impl Heap {
         touched
     }
 
+    /// The lock, unless nothing may be asked for: settled here, because who sets a memory limit takes it afterwards.
+    fn asking(&self) -> Option<impl DerefMut<Target = Price>> {
+        let price = self.thp.price.lock();
+        (!self.without_huge_pages()).then_some(price)
+    }
+
     /// Asks for huge pages in a new object of `n` pages, which has no frames behind `dirty` bytes and will be filled, as far as is known.
     pub(crate) fn will_be_filled(&self, p: *mut u8, n: Pages, dirty: Bytes) {
         let (start, end) = (p.addr() + dirty.0, p.addr() + n.bytes().0);
-        let first = start.next_multiple_of(HUGE.bytes().0);
         if self.contains(p) {
-            self.ask_in(PageRange { start: self.page_of(start), len: Pages((end - start) / PAGE_SIZE) });
-        } else if first + HUGE.bytes().0 <= end
+            return self
+                .ask_in(PageRange { start: self.page_of(start), len: Pages((end - start) / PAGE_SIZE) });
+        }
+        let first = start.next_multiple_of(HUGE.bytes().0);
+        if first + HUGE.bytes().0 <= end
             && self.wants_huge_pages()
-            && self.are_cheap(&mut self.thp.price.lock(), first)
+            && let Some(mut price) = self.asking()
+            && self.are_cheap(&mut price, first)
         {
             advise_at(p.addr(), n, true);
         }
@@ -250,17 +265,20 @@ impl Heap {
     /// Asks for huge pages in a large object that is new, or in the part by which one grew: pages that have no frames yet and will be
     /// filled.
     pub(super) fn ask_in(&self, untouched: PageRange) {
-        let first = PageIdx(untouched.start.0.next_multiple_of(HUGE.0));
-        if first + HUGE <= untouched.end() && self.wants_huge_pages() {
-            let mut price = self.thp.price.lock();
-            if self.are_cheap(&mut price, self.address_of(first)) {
-                let whole =
-                    PageRange { start: first, len: Pages((untouched.end().0 - first.0) / HUGE.0 * HUGE.0) };
-                let place = &self.thp.asked[price.asked % ASKING];
-                price.asked += 1;
-                self.ask_no_more(place);
-                place.store((whole.start.0 as u64) << 32 | whole.len.0 as u64, Relaxed);
-                self.advise_pages(whole, true);
+        let (first, end) = (untouched.start.0.div_ceil(HUGE.0), untouched.end().0 / HUGE.0);
+        if first < end
+            && self.wants_huge_pages()
+            && let Some(mut price) = self.asking()
+            && self.are_cheap(&mut price, self.address_of(PageIdx(first * HUGE.0)))
+        {
+            let place = &self.thp.asked[price.asked % ASKING];
+            price.asked += 1;
+            self.ask_no_more(&price, place);
+            let asked = (first as u64) << 32 | (end - first) as u64;
+            // Release: as in `ask_no_more`, whose store this may hide.
+            place.store(asked, Release);
+            if let Some(range) = unpack(asked) {
+                self.advise_pages(range, true);
             }
         }
     }
@@ -268,26 +286,29 @@ impl Heap {
     /// Asks for none any more in pages of a large object that is freed, shrinks or moves.
     #[inline]
     pub(super) fn gives_up(&self, range: PageRange) {
-        // The owner of the pages knows of what it has asked for in them, and nobody else asks there. Acquire: pairs with the Release where
-        // others asked no more; then it is done.
+        // The owner of the pages knows of what it has asked for in them, and nobody else asks there. Acquire: pairs with the Releases of
+        // others, who may have asked for none any more in this place; then that is done.
         let asked = |place: &AtomicU64| {
             unpack(place.load(Acquire)).is_some_and(|a| a.start < range.end() && range.start < a.end())
         };
         if self.thp.asked.iter().any(asked) {
-            let _price = self.thp.price.lock();
-            self.thp.asked.iter().filter(|place| asked(place)).for_each(|place| self.ask_no_more(place));
+            let price = self.thp.price.lock();
+            self.thp
+                .asked
+                .iter()
+                .filter(|place| asked(place))
+                .for_each(|place| self.ask_no_more(&price, place));
         }
     }
 
     /// Asks for none any more in large objects.
     pub(super) fn ask_nowhere(&self) {
-        let _price = self.thp.price.lock();
-        self.thp.asked.iter().for_each(|place| self.ask_no_more(place));
+        let price = self.thp.price.lock();
+        self.thp.asked.iter().for_each(|place| self.ask_no_more(&price, place));
     }
 
-    /// Asks for none any more where this says. Under `price`.
-    #[cold]
-    fn ask_no_more(&self, place: &AtomicU64) {
+    /// Asks for none any more where this says. `_locked` shows that the lock is held.
+    fn ask_no_more(&self, _locked: &Price, place: &AtomicU64) {
         if let Some(before) = unpack(place.load(Relaxed)) {
             self.advise_pages(before, false);
             // Release: pairs with the Acquire in `gives_up`.

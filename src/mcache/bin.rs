@@ -39,7 +39,7 @@ pub(super) const MOST_ARMED: u64 = (DUE >> HELD_BITS) - 1;
 pub(super) struct Bins {
     /// Held pointers and allocations. Written by the owner, read by anyone.
     hdr: [AtomicU64; NUM_CLASSES],
-    /// The arrays, `room` pointers long; null until the first slow path. Owner only.
+    /// The arrays, `room` pointers long; null until a slow path needs one. Owner only.
     slots: [Cell<*mut *mut u8>; NUM_CLASSES],
     /// Pointers that they may hold. Owner only.
     cap: [Cell<u32>; NUM_CLASSES],

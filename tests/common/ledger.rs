@@ -58,9 +58,10 @@ impl Ledger {
         self.classes[class_of(layout)].1 += 1;
     }
 
-    /// A `realloc` counts when it changes the rounded size, wherever the object is afterwards.
+    /// A `realloc` counts when it changes the class or the rounded size, wherever the object is afterwards: whole pages may be as long as a
+    /// class.
     pub(crate) fn resized(&mut self, old: Layout, new: Layout) {
-        if rounded(old) != rounded(new) {
+        if (class_of(old), rounded(old)) != (class_of(new), rounded(new)) {
             self.allocated(new);
             self.freed(old);
         }

@@ -308,7 +308,7 @@ impl Machine {
     fn resize(&mut self, who: usize, at: Option<usize>, size: usize) {
         let Some(at) = at.filter(|_| self.has_room(size as u64 + 2 * PAGE as u64)) else { return };
         let Live { object, booked, is_c } = self.take(at);
-        let old = object.layout();
+        let (old, from) = (object.layout(), object.addr());
         let door =
             move || if is_c { object.try_resize_by(size, resize_c(size)) } else { object.try_resize(size) };
         let (object, resized) = match self.on(who, door) {
@@ -327,8 +327,9 @@ impl Machine {
             assert!(usable >= size, "{usable} usable of {size}");
             let was_pages = class_of(booked) == 0;
             let stays = !was_pages && usable as u64 == rounded(booked);
-            let is_pages = (was_pages && self.refusing && usable as u64 == rounded(booked))
-                || class_of(layout(size, C_ALIGN)) == 0;
+            // At the same place it is what it was; elsewhere it may be as long, and of a class.
+            let is_pages =
+                (was_pages && self.refusing && object.addr() == from) || class_of(layout(size, C_ALIGN)) == 0;
             now = if stays || !is_pages {
                 layout(usable, C_ALIGN)
             } else {
