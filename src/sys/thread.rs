@@ -84,9 +84,10 @@ pub(crate) fn spawn(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void)
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
         // SAFETY: all was filled in above, before is valid for a write. The new thread inherits the mask.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-        let mut id = 0;
-        // SAFETY: attr is initialised; body has the signature of a thread's entry.
-        let ok = unsafe { libc::pthread_create(&raw mut id, attr.as_ptr(), body, ptr::null_mut()) } == 0;
+        // A number with glibc, a pointer with musl.
+        let mut id = core::mem::MaybeUninit::<libc::pthread_t>::uninit();
+        // SAFETY: attr is initialised, id valid for a write; body has the signature of a thread's entry.
+        let ok = unsafe { libc::pthread_create(id.as_mut_ptr(), attr.as_ptr(), body, ptr::null_mut()) } == 0;
         // SAFETY: filled in by the call that blocked them.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         // SAFETY: initialised above, not used afterwards.

@@ -208,18 +208,20 @@ extern "C" fn run_job<F: Fn(u64) -> T, T>(job: *mut libc::c_void) -> *mut libc::
 pub(crate) fn on_plain_threads<T: Send, F: Fn(u64) -> T + Sync>(count: u64, body: F) -> Vec<T> {
     let mut jobs: Vec<_> = (0..count).map(|number| Job { number, body: &body, result: None }).collect();
     let start = |job: &mut Job<F, T>| {
-        let mut id = 0;
+        // A number with glibc, a pointer with musl.
+        let mut id = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
         // SAFETY: id is valid for a write; the job outlives the thread, which is joined below.
         let error = unsafe {
             libc::pthread_create(
-                &raw mut id,
+                id.as_mut_ptr(),
                 std::ptr::null(),
                 run_job::<F, T>,
                 std::ptr::from_mut(job).cast(),
             )
         };
         assert_eq!(error, 0, "pthread_create");
-        id
+        // SAFETY: filled in by the call.
+        unsafe { id.assume_init() }
     };
     let ids: Vec<_> = jobs.iter_mut().map(start).collect();
     for id in ids {
