@@ -13,6 +13,8 @@ pub(crate) struct Prefix {
     words: String,
     library: String,
     name: String,
+    /// Whether the library counts, and writes its counts where `GORT_STATS_JSON` says.
+    counts: bool,
 }
 
 impl Prefix {
@@ -29,7 +31,7 @@ impl Prefix {
                 Ok::<_, String>(to.display().to_string())
             });
         let (command, library) = (command?, library?);
-        let prefix = Self::checked(format!("{command} run --lib {library} --"), "gort")?;
+        let prefix = Self::counting(Self::checked(format!("{command} run --lib {library} --"), "gort")?);
         if prefix.library != library {
             return Err(format!("gort run put {} into a process and not {library}", prefix.library));
         }
@@ -45,7 +47,12 @@ impl Prefix {
 
     /// One that puts nothing before a program.
     pub(crate) fn quiet(prefix: Self) -> Self {
-        Self { words: String::new(), ..prefix }
+        Self { words: String::new(), counts: false, ..prefix }
+    }
+
+    /// One whose processes are believed to count.
+    pub(crate) fn counting(prefix: Self) -> Self {
+        Self { counts: true, ..prefix }
     }
 
     /// Under the prefix, a process must have a library that it has not without.
@@ -57,7 +64,7 @@ impl Prefix {
         added.sort_by_key(|library| !words.contains(stem(library)));
         let library =
             added.into_iter().next().ok_or_else(|| format!("no library is preloaded by: {words}"))?;
-        Ok(Self { words, library, name: name.to_owned() })
+        Ok(Self { words, library, name: name.to_owned(), counts: false })
     }
 
     /// The words, separated by spaces.
@@ -68,6 +75,11 @@ impl Prefix {
     /// The path of the library, as in `/proc/PID/maps`.
     pub(crate) fn library(&self) -> &str {
         &self.library
+    }
+
+    /// Whether each process writes how many objects it allocated.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
     }
 
     /// What the table calls it.

@@ -148,7 +148,16 @@ pub(crate) fn table(outcomes: &[Outcome], under: &[String]) -> Table {
     let mut header = vec!["program", "version"];
     header.extend((under.len() > 1).then_some("with"));
     let words = header.len() + 1;
-    header.extend(["passed", "rounds", "time", "CPU time", "peak memory", "glibc, s", "glibc, MiB"]);
+    header.extend([
+        "passed",
+        "rounds",
+        "time",
+        "CPU time",
+        "peak memory",
+        "glibc, s",
+        "glibc, MiB",
+        "allocations",
+    ]);
     table.set_header(header.into_iter().map(str::to_owned));
     for outcome in outcomes {
         let rounds = &outcome.rounds;
@@ -168,16 +177,23 @@ pub(crate) fn table(outcomes: &[Outcome], under: &[String]) -> Table {
                 ratio(rounds, prefix, |f| f.peak_kib),
                 show(without(|f| f.seconds), 2),
                 show(without(|f| f.peak_kib / 1024.0), 1),
+                allocations(rounds, prefix),
             ]);
             table.add_row(row);
         }
     }
-    for number in words..words + 6 {
+    for number in words..words + 7 {
         if let Some(column) = table.column_mut(number) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     table
+}
+
+/// How many objects the program was given, in thousands; nothing where nobody counts.
+fn allocations(rounds: &[Round], prefix: usize) -> String {
+    let under = rounds.iter().filter_map(|r| r.0[prefix + 1]?.allocations).collect();
+    median(under).map_or_else(String::new, |n| format!("{:.0} k", n / 1e3))
 }
 
 /// The median of the rounds, and the least and the most; nothing if there were none.
@@ -200,8 +216,14 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// Everything that was measured.
 pub(crate) fn json(outcomes: &[Outcome], under: &[String]) -> Value {
-    let figures =
-        |f: &Figures| json!({ "seconds": f.seconds, "cpu_seconds": f.cpu_seconds, "peak_kib": f.peak_kib });
+    let figures = |f: &Figures| {
+        json!({
+            "seconds": f.seconds,
+            "cpu_seconds": f.cpu_seconds,
+            "peak_kib": f.peak_kib,
+            "allocations": f.allocations,
+        })
+    };
     let programs: Vec<Value> = outcomes
         .iter()
         .map(|outcome| {

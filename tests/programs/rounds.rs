@@ -10,6 +10,8 @@ const ROUNDS: u32 = 3;
 /// The rounds of a program whose first round takes longer than this: some twenty programs have eight minutes.
 const FEW_ROUNDS: u32 = 2;
 const LONG_SECONDS: f64 = 8.0;
+/// Fewer allocations than this, in all processes together, and the library was there without being used.
+const LEAST_ALLOCATIONS: f64 = 100.0;
 
 /// What one run took.
 #[derive(Clone, Copy)]
@@ -18,6 +20,8 @@ pub(crate) struct Figures {
     /// Of all processors, which says more than the time while others want them too.
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_kib: f64,
+    /// Objects that the library allocated, in all processes that could say so; where it counts.
+    pub(crate) allocations: Option<f64>,
 }
 
 /// One round: the figures without, then those under each prefix that has not failed before.
@@ -129,6 +133,9 @@ fn one(
         run = scenario.run(place, None);
     }
     let run = run.map_err(|e| format!("{who}, {e}"))?;
+    if let Some(n) = run.figures.allocations.filter(|&n| n < LEAST_ALLOCATIONS) {
+        return Err(format!("{who}: gort was asked for {n} objects only: something else serves the program"));
+    }
     match expected {
         Some(expected) => compare(expected, &run.stdout).map_err(|e| format!("{who}: {e}"))?,
         None if run.stdout.is_empty() => return Err(format!("{who}: prints nothing to compare")),

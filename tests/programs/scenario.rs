@@ -8,6 +8,8 @@ use std::process::{self, Command, Stdio};
 use std::time::Duration;
 use std::{cell, env};
 
+use serde_json::Value;
+
 use super::library::Prefix;
 use super::process as child;
 use super::rounds::Figures;
@@ -95,6 +97,7 @@ impl Scenario {
         let dirs = place.dirs(&self.name).map_err(|e| format!("cannot make a work directory: {e}"))?;
         let why = |e: io::Error| format!("cannot run {}: {e}", self.script.display());
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| dirs.metrics.join(name));
+        let counts = under.is_some_and(Prefix::counts);
         let ended = child::run(
             Command::new(&self.script)
                 .arg(what)
@@ -105,6 +108,7 @@ impl Scenario {
                 .env("METRICS", &dirs.metrics)
                 .env("LC_ALL", "C.UTF-8")
                 .env_remove("LD_PRELOAD")
+                .envs(counts.then(|| ("GORT_STATS_JSON", dirs.heaps.join("heap"))))
                 .stdin(Stdio::null())
                 .stdout(File::create(&stdout).map_err(why)?)
                 .stderr(File::create(&stderr).map_err(why)?),
@@ -138,6 +142,7 @@ impl Scenario {
             seconds: figure("seconds", ended.seconds)?,
             cpu_seconds: figure("cpu_seconds", ended.cpu_seconds)?,
             peak_kib: figure("peak_kib", ended.peak_kib as f64)?,
+            allocations: counts.then(|| allocations(&dirs.heaps)).transpose()?,
         };
         Ok(Run { figures, stdout: fs::read(&stdout).map_err(why)? })
     }
@@ -155,6 +160,20 @@ fn number(file: &Path) -> Result<Option<f64>, String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(format!("cannot read {}: {e}", file.display())),
     }
+}
+
+/// How many objects were allocated by the processes that wrote their counts into `dir`: a process that a signal ends writes none.
+fn allocations(dir: &Path) -> Result<f64, String> {
+    let why = |e: io::Error| format!("cannot read {}: {e}", dir.display());
+    let mut sum = 0.0;
+    for entry in fs::read_dir(dir).map_err(why)? {
+        let file = entry.map_err(why)?.path();
+        let text = fs::read_to_string(&file).map_err(why)?;
+        let heap: Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+        let n = heap["mallocs"].as_f64();
+        sum += n.ok_or_else(|| format!("{} does not say how many allocations", file.display()))?;
+    }
+    Ok(sum)
 }
 
 /// The last lines of what a script had to say, indented.
@@ -179,6 +198,8 @@ struct Dirs {
     work: PathBuf,
     /// Empty; the script's stdout and stderr go here as well.
     metrics: PathBuf,
+    /// Empty; every user may write there.
+    heaps: PathBuf,
     /// What the calls of one script have in common.
     shared: PathBuf,
 }
@@ -200,8 +221,8 @@ impl Place {
 
     /// Empty directories.
     fn dirs(&self, name: &str) -> io::Result<Dirs> {
-        let [work, metrics] = ["work", "metrics"].map(|d| self.root.join(d));
-        for dir in [&work, &metrics] {
+        let [work, metrics, heaps] = ["work", "metrics", "heaps"].map(|d| self.root.join(d));
+        for dir in [&work, &metrics, &heaps] {
             if dir.exists() {
                 fs::remove_dir_all(dir)?;
             }
@@ -211,7 +232,8 @@ impl Place {
         if !shared.exists() {
             make(&shared)?;
         }
-        Ok(Dirs { work, metrics, shared })
+        fs::set_permissions(&heaps, Permissions::from_mode(0o1777))?;
+        Ok(Dirs { work, metrics, heaps, shared })
     }
 
     /// Puts what a failed call left behind aside.

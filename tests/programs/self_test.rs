@@ -11,8 +11,9 @@ use super::rounds::{self, Outcome};
 use super::scenario::{Limits, Place, Scenario};
 
 /// A script's name, what it does when it runs, and what its failure must say, if it must fail.
-const SCRIPTS: [(&str, &str, Option<&str>); 15] = [
+const SCRIPTS: [(&str, &str, Option<&str>); 16] = [
     ("good", "echo same; echo 2.5 > $METRICS/seconds; echo 1000 > $METRICS/peak_kib", None),
+    ("served", "echo same; echo '{\"mallocs\": 1000}' > ${GORT_STATS_JSON:-/dev/null}", None),
     ("inputs", "cat $SHARED/input; test ! -e left && touch left", None),
     ("carried", "echo same; test -z \"$UNDER\" || $UNDER grep -q $LIBRARY /proc/self/maps", None),
     ("bare", "echo same; grep -q libm /proc/self/maps && exit 1; exit 0", None),
@@ -72,8 +73,11 @@ pub(crate) fn run() -> Result<(), String> {
         let expected =
             SCRIPTS.iter().find(|(name, ..)| *name == scenario.name).and_then(|(.., failure)| *failure);
         check(&outcome, expected).map_err(|what| format!("{}: {what}", scenario.name))?;
-        if scenario.name == "crashes" {
-            check_several(&scenario, &place)?;
+        match scenario.name.as_str() {
+            "crashes" => check_several(&scenario, &place)?,
+            "served" => check_served(&scenario, &place, None)?,
+            "good" => check_served(&scenario, &place, Some("gort was asked for 0 objects only"))?,
+            _ => {}
         }
     }
     Ok(())
@@ -95,6 +99,13 @@ fn check_several(crashes: &Scenario, place: &Place) -> Result<(), String> {
     } else {
         Err(format!("several prefixes: {ran:?}, {:?}, {:?}", outcome.failure, outcome.dropped))
     }
+}
+
+/// Under a prefix that counts, a program must have been given objects.
+fn check_served(scenario: &Scenario, place: &Place, expected: Option<&str>) -> Result<(), String> {
+    let prefix = Prefix::counting(Prefix::given("env LD_PRELOAD=libm.so.6")?);
+    let outcome = rounds::run(scenario, place, &[prefix], Some(2), &mut Progress::silent());
+    check(&outcome, expected).map_err(|what| format!("{}, counted: {what}", scenario.name))
 }
 
 fn check(outcome: &Outcome, expected: Option<&str>) -> Result<(), String> {

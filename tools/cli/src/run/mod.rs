@@ -18,7 +18,7 @@ use crate::failure::{Failure, bad_input};
 /// Run a program on gort's heap, without changing it
 ///
 /// Puts libgort.so first in LD_PRELOAD and becomes the program: its exit status, signals and number are the program's own, and
-/// the processes that it starts run on gort too. The library is looked for beside this command, in ../lib and ../lib/gort from
+/// the processes that it starts run on gort too, but for those that are static or bring a malloc of their own. The library is looked for beside this command, in ../lib and ../lib/gort from
 /// there, and in the build tree.
 ///
 /// A Rust program with gort as its global allocator has two heaps, its own and the library's behind malloc, and each reports; as
