@@ -27,7 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             prepare: Duration::from_secs(300),
-            run: Duration::from_secs(120),
+            run: Duration::from_secs(240),
             grace: Duration::from_secs(5),
         }
     }
