@@ -8,6 +8,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use serde_json::Value;
+use spdx::{Expression, Licensee, ParseMode};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -134,9 +135,14 @@ fn scripts() -> String {
     for package in packages() {
         let Some(script) = build_script(&package) else { continue };
         let text = |what: &str| package[what].as_str().unwrap_or_default().to_owned();
-        let source = fs::read_to_string(script).expect("the script is readable");
         let name = text("name");
-        assert_eq!(network_in(&source), None, "the build script of {name} ({script})");
+        // With the modules that it may have.
+        let folder = Path::new(script).with_extension("");
+        let modules = if folder.is_dir() { files(&folder, ".rs") } else { vec![] };
+        for file in modules.iter().map(PathBuf::as_path).chain([Path::new(script)]) {
+            let source = fs::read_to_string(file).expect("the script is readable");
+            assert_eq!(network_in(&source), None, "the build script of {name} ({})", file.display());
+        }
         // Benchmarks build other allocators; their scripts are not users'.
         let whose = if package["source"].is_null() { "ours" } else { "crates.io" };
         rows.push(format!("| `{name}` | {} | {whose} |\n", text("version")));
@@ -184,6 +190,52 @@ fn our_own_build_scripts_start_nothing() {
     }
     assert_eq!(network_in("let _ = std::net::TcpStream::connect(x); // no"), Some("std::net"));
     assert_eq!(network_in("// std::net"), None);
+}
+
+/// The licences that `tests/deny.toml` allows.
+fn allowed() -> Vec<Licensee> {
+    let text = fs::read_to_string(root().join("tests/deny.toml")).expect("it is readable");
+    let (_, list) = text.split_once("allow = [").expect("it has a list of licences");
+    let (list, _) = list.split_once(']').expect("the list has an end");
+    let names = list.split(',').map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty());
+    names.map(|name| Licensee::parse(name).expect("a licence of SPDX's list")).collect()
+}
+
+fn is_allowed(licence: &str, allowed: &[Licensee]) -> bool {
+    let parsed = Expression::parse_mode(licence, ParseMode::LAX).expect("a licence is an SPDX expression");
+    parsed.evaluate(|one| allowed.iter().any(|licensee| licensee.satisfies(one)))
+}
+
+/// What cargo-deny says of licences, by the same list, where there is no cargo-deny.
+#[test]
+fn each_dependency_has_a_licence_that_is_allowed() {
+    let allowed = allowed();
+    let packages = packages();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    for package in &packages {
+        let licence = package["license"].as_str().unwrap_or("NONE");
+        assert!(is_allowed(licence, &allowed), "{} {}: {licence}", package["name"], package["version"]);
+    }
+    assert!(is_allowed("GPL-3.0-only OR MIT", &allowed));
+    assert!(!is_allowed("GPL-3.0-only AND MIT", &allowed));
+}
+
+/// Of all projects here, those that are built by hand included.
+#[test]
+fn each_dependency_comes_from_crates_io() {
+    let projects = ["", "tests/fuzz", "tests/models", "tests/sanitizers"];
+    for lock in projects.map(|folder| root().join(folder).join("Cargo.lock")) {
+        let text = fs::read_to_string(&lock).expect("the lock file is committed");
+        let sources: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
+        let ours = text.matches("[[package]]").count() - sources.len();
+        assert!(!sources.is_empty() && ours <= 8, "{}: {ours} packages without a source", lock.display());
+        for source in sources {
+            let want = "\"registry+https://github.com/rust-lang/crates.io-index\"";
+            assert_eq!(source, want, "{}", lock.display());
+        }
+        // Each has the sum of what was downloaded when it was chosen.
+        assert_eq!(text.matches("\nchecksum = ").count(), text.matches("\nsource = ").count());
+    }
 }
 
 /// It is built by hand, and would be found broken when it is needed.
