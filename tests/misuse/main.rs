@@ -63,7 +63,7 @@ macro_rules! fatal {
 // The hardened build notices these sooner, in words of its own: the table has them.
 #[cfg(not(feature = "hardened"))]
 fatal! {
-    double_free_of_a_large_object: "free: object is already free", |tell| {
+    double_free_of_a_large_object: "free: object is already free (addr=@, class=large, size=106496, state=Freed)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, LARGE);
@@ -90,17 +90,17 @@ fatal! {
         free(p, HUGE);
         free(p, HUGE);
     };
-    free_of_a_large_objects_second_byte: "free: pointer into the middle of an object", |tell| {
+    free_of_a_large_objects_second_byte: "free: pointer into the middle of an object (addr=@, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE).wrapping_add(1);
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_large_objects_second_page: "free: pointer into the middle of an object", |tell| {
+    free_of_a_large_objects_second_page: "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE).wrapping_add(PAGE);
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_huge_objects_second_page: "free: pointer was never allocated", |tell| {
+    free_of_a_huge_objects_second_page: "free: pointer was never allocated, or is already free (addr=@, class=large, size=136314880, state=Live)", |tell| {
         let p = leak(HUGE).wrapping_add(PAGE);
         tell(p);
         free(p, HUGE);
@@ -137,13 +137,13 @@ fatal! {
         tell(p);
         free(p, SMALL);
     };
-    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says", |tell| {
+    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, class=8192)", |tell| {
         // The first object of its span: only there is the start of a large object thinkable.
         let p = leak(layout(8192, 8));
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_small_object_inside_its_span_as_a_large_one: "free: pointer into the middle of an object", |tell| {
+    free_of_a_small_object_inside_its_span_as_a_large_one: "free: object is smaller than its layout says (addr=@, class=64)", |tell| {
         let (_first, p) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, LARGE);
@@ -164,14 +164,14 @@ fatal! {
     };
 
     // Small objects are not looked at when they are freed, but when they leave the thread's cache.
-    double_free_of_a_small_object: "free: object is already free", |tell| {
+    double_free_of_a_small_object: "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let (p, _neighbour) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, SMALL);
         free(p, SMALL);
         gort::free_os_memory();
     };
-    double_free_of_a_small_object_among_many: "free: object is already free", |tell| {
+    double_free_of_a_small_object_among_many: "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let p = leak(SMALL);
         tell(p);
         let mut others: Vec<_> = (0..20_000).map(|_| leak(SMALL)).collect();
@@ -181,7 +181,7 @@ fatal! {
         free(p, SMALL);
         rest.into_iter().for_each(|o| free(o, SMALL));
     };
-    double_free_of_a_small_object_by_two_threads: "free: object is already free", |tell| {
+    double_free_of_a_small_object_by_two_threads: "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let (p, _neighbour) = (leak(SMALL), leak(SMALL));
         tell(p);
         let addr = p.expose_provenance();
@@ -190,20 +190,27 @@ fatal! {
         }
         gort::free_os_memory();
     };
-    free_of_a_small_objects_middle: "free: pointer into the middle of an object", |tell| {
+    free_of_a_small_objects_middle: "free: pointer into the middle of an object (addr=@, class=64)", |tell| {
         let p = leak(SMALL).wrapping_add(8);
         tell(p);
         free(p, SMALL);
         gort::free_os_memory();
     };
-    free_of_a_small_object_as_one_of_another_class: "free: object is not of this size class", |tell| {
+    free_of_a_small_object_as_one_of_another_class: "free: object is not of this size class (addr=@, said=80, class=64)", |tell| {
         let p = leak(SMALL);
         tell(p);
         free(p, layout(65, 8));
         gort::free_os_memory();
     };
-    free_of_a_large_object_as_a_small_one: "free: object is not of this size class", |tell| {
+    free_of_a_large_object_as_a_small_one: "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE);
+        tell(p);
+        free(p, SMALL);
+        gort::free_os_memory();
+    };
+    free_of_a_huge_object_as_a_small_one:
+        "free: object is not of this size class (addr=@, said=64, class=large, size=136314880, state=Live)", |tell| {
+        let p = leak(HUGE);
         tell(p);
         free(p, SMALL);
         gort::free_os_memory();
