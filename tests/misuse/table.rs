@@ -55,6 +55,8 @@ const NEVER: &str = "free: pointer was never allocated (addr=@)";
 const NONE_THERE: &str = "free: pointer was never allocated, or is already free (addr=@)";
 const NONE_THERE_LARGE: &str =
     "free: pointer was never allocated, or is already free (addr=@, class=large, size=106496, state=Live)";
+const NOT_OF_LARGE: &str =
+    "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live)";
 const PAST: &str = "free: object was written to past its end (addr=@, class=64, size=60, state=Live)";
 
 const G_FREE: &[Fate] =
@@ -250,6 +252,40 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "free_of_a_large_as_another_large",
+        title: "free of a large object with a `Layout` of another large size",
+        default: [GoesOn("nothing"), Fate::None],
+        guarded: AS_DEFAULT,
+        hardened: [
+            AtOnce(
+                "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+            ),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "free_of_a_large_as_a_small",
+        title: "free of a large object with a `Layout` of a small size",
+        default: [Later(NOT_OF_LARGE), Fate::None],
+        guarded: [
+            &[AtOnce(
+                "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live, thread=#)",
+            )],
+            &[],
+        ],
+        hardened: [AtOnce(NOT_OF_LARGE), Fate::None],
+    },
+    Row {
+        name: "free_of_a_small_as_a_large",
+        title: "free of a small object with a `Layout` of a large size",
+        default: [AtOnce("free: object is smaller than its layout says (addr=@, class=64)"), Fate::None],
+        guarded: [&[GoesOn("nothing")], &[]],
+        hardened: [
+            AtOnce("free: object is smaller than its layout says (addr=@, class=64, size=60, state=Live)"),
+            Fate::None,
+        ],
+    },
+    Row {
         name: "realloc_of_a_freed",
         title: "realloc of a freed object, same class",
         default: [GoesOn("nothing"), SOUND],
@@ -282,6 +318,25 @@ const ROWS: &[Row] = &[
             Fate::None,
             AtOnce("free_sized: object has another size (addr=@, said=50, class=64, size=60, state=Live)"),
         ],
+    },
+    Row {
+        name: "free_sized_of_a_large",
+        title: "`free_sized` of a large object with another large size",
+        default: [Fate::None, SOUND],
+        guarded: [
+            &[],
+            &[AtOnce(
+                "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live, thread=#)",
+            )],
+        ],
+        hardened: [Fate::None, SOUND],
+    },
+    Row {
+        name: "free_sized_of_a_large_as_a_small",
+        title: "`free_sized` of a large object with a small size",
+        default: [Fate::None, SOUND],
+        guarded: AS_DEFAULT,
+        hardened: [Fate::None, SOUND],
     },
     Row {
         name: "write_after_free",
@@ -358,7 +413,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "attack_on_metadata",
-        title: "all freed objects and what lies behind them overwritten",
+        title: "freed objects of six sizes overwritten, wherever they are kept, and what lies between them",
         default: [SOUND, SOUND],
         guarded: [G_USE, G_USE],
         hardened: [
