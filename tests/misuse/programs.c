@@ -292,8 +292,8 @@ static void overflow_by_one_object(void) { overflow_into_a_neighbour(ROOM, 64); 
 static void underflow_by_one(void)
 {
     char *p = tell(neighbours(ROOM));
-    /* The lower neighbour's last byte is before the upper one's first. */
-    p[is_guarded() ? -1 : 64 - 1] = 1;
+    /* The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0. */
+    p[is_guarded() ? -1 : 64 - 1] = 0;
     survived();
     free(p);
     go_on(ROOM);

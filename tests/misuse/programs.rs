@@ -347,8 +347,8 @@ pub(crate) fn run(name: &str) -> Option<()> {
         "overflow_by_one_object" => overflow_into_a_neighbour(ROOM, 64),
         "underflow_by_one" => {
             let p = tell(neighbours(ROOM));
-            // The lower neighbour's last byte is before the upper one's first.
-            fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 1);
+            // The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0.
+            fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 0);
             survived();
             free(p, ROOM);
             go_on(ROOM);
