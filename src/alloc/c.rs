@@ -17,10 +17,10 @@ use super::stats::MemStats;
 use super::{checks, guarded, large, report, sizes};
 use crate::base::{Bytes, C_ALIGN, Class, Pages, class_of, fine_class_for_c, large_pages};
 use crate::guard::{self, Object};
-use crate::heap::heap;
+use crate::heap::{Facts, heap};
 use crate::mcache::{self, Entered, refuse_if_marked};
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
-use crate::throw::{fatal, throw};
+use crate::throw::fatal;
 
 /// Registers the hooks for threads and forks, if no allocation has done so. A library calls it when it is loaded: fork handlers that a
 /// program registers after that may allocate, because theirs run while the heap is not locked; and a C library that allocates for a
@@ -162,8 +162,8 @@ extern "C" fn free_no_small(p: *mut u8) {
     if p.is_null() {
         return;
     }
-    if let Some(class) = heap().and_then(|h| h.span_of(p)?.class()) {
-        throw!("free: pointer into the middle of an object"; addr = p, class = class.size().0);
+    if heap().and_then(|h| h.span_of(p)).is_some_and(|span| !span.is_large()) {
+        fatal(format_args!("free: pointer into the middle of an object (addr={p:?}{})", Facts::of(p)));
     }
     large::free(p, None);
 }
@@ -176,14 +176,18 @@ extern "C" fn free_no_small(p: *mut u8) {
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
     match small_object_at(p) {
-        Some(class) if !checks::may_have_size(p, class, size) => {
-            throw!("free_sized: object has another size"; addr = p, class = class.size().0, size = size);
-        }
+        Some(class) if !checks::may_have_size(p, class, size) => has_another_size(p, size),
         Some(_) => {}
         None => guarded::check_size(p, size),
     }
     // SAFETY: passed on unchanged.
     unsafe { free(p) };
+}
+
+#[cold]
+#[inline(never)]
+fn has_another_size(p: *const u8, said: usize) -> ! {
+    fatal(format_args!("free_sized: object has another size (addr={p:?}, said={said}{})", Facts::of(p)))
 }
 
 /// Bytes that the program may use of the object that starts at `p`; 0 for null. Ends the process with one line when no object
@@ -241,7 +245,7 @@ fn object_at(door: &'static str, p: *const u8) -> Found {
     match heap().and_then(|h| h.object_at(p)) {
         Some(object) => Found::WholePages(object.bytes()),
         None if guard::contains(p) => Found::Guarded(guarded::object_at(door, p)),
-        None => fatal(format_args!("{door}: no live object starts there (addr={p:?})")),
+        None => fatal(format_args!("{door}: no live object starts there (addr={p:?}{})", Facts::of(p))),
     }
 }
 

@@ -15,7 +15,7 @@
 use core::{ptr, slice};
 
 use crate::base::{Bytes, Class, large_pages};
-use crate::heap::{Heap, Object, ObjectState, ObjectWord, heap, secret};
+use crate::heap::{Facts, Heap, Object, ObjectState, ObjectWord, heap, secret};
 use crate::mcache;
 use crate::throw::{fatal, throw};
 
@@ -66,49 +66,48 @@ fn first_written(p: *mut u8, class: Class) -> Option<usize> {
     Some(at * 8 + words[at].to_ne_bytes().iter().position(|&byte| byte != 0)?)
 }
 
+/// Ends the process: an object is not of the class that the program says.
+#[cold]
+fn not_of(door: &'static str, p: *const u8, said: Class) -> ! {
+    let (said, facts) = (said.size().0, Facts::of(p));
+    fatal(format_args!("{door}: object is not of this size class (addr={p:?}, said={said}{facts})"))
+}
+
+/// Ends the process: no small object starts at `p`.
+#[cold]
+fn no_small(door: &'static str, p: *const u8, said: Class) -> ! {
+    if heap().and_then(|heap| heap.object_at(p)).is_some() {
+        not_of(door, p, said);
+    }
+    fatal(format_args!("{door}: pointer was never allocated (addr={p:?}{})", Facts::of(p)))
+}
+
 /// The heap, the word and the state of the small object of `class` at `p`. Ends the process with one line when there is none, or when it is
 /// not live.
 fn live(door: &'static str, p: *const u8, class: Class) -> (&'static Heap, ObjectWord, usize) {
     let Some((heap, span)) = heap().and_then(|heap| Some((heap, heap.span_of(p)?))) else {
-        fatal(format_args!("{door}: pointer was never allocated (addr={p:?})"));
+        no_small(door, p, class)
     };
-    let size = class.size().0;
-    match span.class() {
-        Some(real) if real != class => {
-            let real = real.size().0;
-            fatal(format_args!(
-                "{door}: object is not of this size class (addr={p:?}, class={size}, its_class={real})"
-            ))
-        }
-        None => fatal(format_args!(
-            "{door}: object is not of this size class (addr={p:?}, class={size}, its_class=large)"
-        )),
-        _ => {}
+    if span.class() != Some(class) {
+        not_of(door, p, class);
     }
     let Some(word) = span.word_of(p) else {
-        fatal(format_args!("{door}: pointer into the middle of an object (addr={p:?}, class={size})"));
+        fatal(format_args!("{door}: pointer into the middle of an object (addr={p:?}{})", span.facts_of(p)));
     };
-    match word.get() {
-        ObjectState::Live(asked) => (heap, word, asked),
-        state => {
-            fatal(format_args!("{door}: object is already free (addr={p:?}, class={size}, state={state:?})"))
-        }
-    }
+    let ObjectState::Live(asked) = word.get() else {
+        fatal(format_args!("{door}: object is already free (addr={p:?}{})", span.facts_of(p)));
+    };
+    (heap, word, asked)
 }
 
 /// Ends the process with one line unless the object has the size that the program says, and its canary is whole.
 fn check(door: &'static str, p: *mut u8, class: Class, asked: usize, said: Option<usize>) {
-    let size = class.size().0;
-    if said.is_some_and(|said| said != asked) {
-        let said = said.unwrap_or_default();
-        fatal(format_args!(
-            "{door}: object has another size (addr={p:?}, class={size}, size={said}, its_size={asked})"
-        ));
+    if let Some(said) = said.filter(|&said| said != asked) {
+        let facts = Facts::of(p);
+        fatal(format_args!("{door}: object has another size (addr={p:?}, said={said}{facts})"));
     }
     if !has_canary(p, class, asked) {
-        fatal(format_args!(
-            "{door}: object was written to past its end (addr={p:?}, class={size}, its_size={asked})"
-        ));
+        fatal(format_args!("{door}: object was written to past its end (addr={p:?}{})", Facts::of(p)));
     }
 }
 
@@ -116,8 +115,8 @@ fn check(door: &'static str, p: *mut u8, class: Class, asked: usize, said: Optio
 pub(super) fn handed_out(p: *mut u8, class: Class, size: usize) -> *mut u8 {
     let word = heap().and_then(|heap| heap.span_of(p)).and_then(|span| span.word_of(p));
     let Some(word) = word else { return p };
-    if let state @ ObjectState::Live(_) = word.get() {
-        throw!("malloc: object is live"; addr = p, class = class.size().0, state = state);
+    if let ObjectState::Live(_) = word.get() {
+        fatal(format_args!("malloc: object is live (addr={p:?}{})", Facts::of(p)));
     }
     if let Some(at) = first_written(p, class) {
         let class = class.size().0;
@@ -134,7 +133,7 @@ pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> Optio
     let (heap, word, asked) = live("free", p, class);
     check("free", p, class, asked, size);
     if !word.free(ObjectState::Live(asked)) {
-        throw!("free: object is already free"; addr = p, class = class.size().0, state = word.get());
+        fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::of(p)));
     }
     // SAFETY: the object is that long, and free.
     unsafe { p.write_bytes(0, class.size().0) };
@@ -149,7 +148,8 @@ pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
     let Some(object) = heap().and_then(|heap| heap.object_at(p)) else { return };
     let bytes = object.bytes();
     if let Some(size) = size.filter(|&size| large_pages(Bytes(size)).map(|n| n.bytes()) != Some(bytes)) {
-        throw!("free: object has another size"; addr = p, size = size, its_bytes = bytes.0);
+        let facts = Facts::of(p);
+        fatal(format_args!("free: object has another size (addr={p:?}, said={size}{facts})"));
     }
     if let Object::Large(_) = object {
         // SAFETY: the object is that long, and its owner has given it up.

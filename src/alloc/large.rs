@@ -8,9 +8,9 @@ use super::init::{mine, ready};
 use super::{checks, guarded, sizes};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::guard;
-use crate::heap::{Heap, Object, State, heap};
+use crate::heap::{Facts, Heap, Object, State, heap};
 use crate::mcache::{self, Entered, MCache};
-use crate::throw::throw;
+use crate::throw::{fatal, throw};
 
 /// Books what was allocated, given and asked for, and what was freed, on the thread's mcache or on the shared one.
 fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
@@ -133,22 +133,28 @@ fn free_slow(p: *mut u8) {
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
         let Some(bytes) = heap.free_huge(p) else {
-            throw!("free: pointer was never allocated, or is already free"; addr = p);
+            fatal(format_args!(
+                "free: pointer was never allocated, or is already free (addr={p:?}{})",
+                Facts::of(p)
+            ));
         };
         return count(mcache, None, Some(bytes));
     }
     let Some(span) = heap.span_of(p) else {
-        throw!("free: pointer into the middle of an object, or already free"; addr = p);
+        fatal(format_args!(
+            "free: pointer into the middle of an object, or already free (addr={p:?}{})",
+            Facts::of(p)
+        ));
     };
-    if span.base() != p.addr() {
-        throw!("free: pointer into the middle of an object"; addr = p);
+    if heap.small_object_at(p).is_some() {
+        fatal(format_args!("free: object is smaller than its layout says (addr={p:?}{})", span.facts_of(p)));
     }
-    if let Some(class) = span.class() {
-        throw!("free: object is smaller than its layout says"; addr = p, class = class.size().0);
+    if span.base() != p.addr() {
+        fatal(format_args!("free: pointer into the middle of an object (addr={p:?}{})", span.facts_of(p)));
     }
     let bytes = span.bytes();
     if !span.is(State::InUse) {
-        throw!("free: object is already free"; addr = p, bytes = bytes.0);
+        fatal(format_args!("free: object is already free (addr={p:?}{})", span.facts_of(p)));
     }
     if let Some(mcache) = mcache {
         mcache.make_room(heap, span.npages());
@@ -171,7 +177,10 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
         if let Some(bytes) = guarded::pages("realloc", p) {
             return (bytes == n.bytes()).then_some(p);
         }
-        throw!("realloc: pointer was never allocated, or is already free"; addr = p);
+        fatal(format_args!(
+            "realloc: pointer was never allocated, or is already free (addr={p:?}{})",
+            Facts::of(p)
+        ));
     };
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {

@@ -23,9 +23,10 @@ use core::ptr;
 
 use crate::base::{Bytes, Class, class_of, coarse_class_of, fine_class_of, large_pages};
 use crate::guard;
+use crate::heap::Facts;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
-use crate::throw::throw;
+use crate::throw::{fatal, throw};
 use init::{mine, ready};
 pub use options::bad_variables;
 #[cfg(feature = "fuzzing")]
@@ -236,7 +237,7 @@ extern "C" fn flush(p: *mut u8, class: Class) {
     let entered = Entered::new("free");
     match mine(&entered, heap) {
         Some(mcache) if mcache.bin(class).has_on_top(p) => {
-            throw!("free: object is already free"; addr = p, class = class.size().0);
+            fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
         }
         Some(mcache) => mcache.free_slow(class, heap, p),
         None => {

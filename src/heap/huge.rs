@@ -63,6 +63,12 @@ impl<O: Os> HugeTable<O> {
         self.index(addr).map(|i| self.entries[i])
     }
 
+    /// The object that `addr` is in.
+    pub(super) fn find_around(&self, addr: usize) -> Option<Huge> {
+        let h = *self.live()[..self.live().partition_point(|e| e.addr <= addr)].last()?;
+        (addr - h.addr < h.bytes).then_some(h)
+    }
+
     fn index(&self, addr: usize) -> Option<usize> {
         self.live().binary_search_by_key(&addr, |e| e.addr).ok()
     }
@@ -121,6 +127,10 @@ mod tests {
                 assert_eq!(table.remove(addr).map(|h| h.bytes), model.remove(&addr));
             }
             assert_eq!(table.find(addr).is_some(), model.contains_key(&addr));
+            for offset in [0, 1, 0xfff, 0x1000] {
+                let around = table.find_around(addr + offset).map(|h| h.addr);
+                assert_eq!(around, (offset < 0x1000 && model.contains_key(&addr)).then_some(addr));
+            }
             assert_eq!(table.bytes().0, model.values().sum());
             table.check_invariants();
         }

@@ -1,5 +1,6 @@
 //! Spans, the page heap, large and huge objects, the pacing of the scavenger, the memory limit and what they add up to.
 
+mod facts;
 mod huge;
 mod large;
 mod meta;
@@ -14,6 +15,7 @@ mod spancache;
 mod stats;
 mod thp;
 
+pub(crate) use facts::Facts;
 pub(crate) use large::Object;
 pub(crate) use meta::block_size;
 #[cfg(test)]

@@ -21,10 +21,11 @@ use core::cell;
 use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
 
+use super::facts::Facts;
 use super::objects;
 use crate::base::{Bytes, Class, PAGE_SIZE, Pages};
 use crate::sync::atomic::{self, Acquire, AtomicU8, Cell, Release};
-use crate::throw::{check, throw};
+use crate::throw::{check, fatal, throw};
 
 /// What a span is at the moment. The word changes only by [`Span::transition`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -233,7 +234,7 @@ impl Span {
         let Some(class) = self.class() else {
             throw!("free: object of a small class in a large span"; addr = batch.first())
         };
-        let (base, bytes, size, starts) = (self.base(), self.bytes().0, class.size().0, class.starts());
+        let (base, bytes, starts) = (self.base(), self.bytes().0, class.starts());
         let mut taken = 0;
         // The word of the last object: neighbours are often freed together.
         let (mut cell, mut at) = (self.word(0), 0);
@@ -244,7 +245,10 @@ impl Span {
                 break;
             }
             let Some(object) = starts.object_at(Bytes(offset)) else {
-                throw!("free: pointer into the middle of an object"; addr = p, class = size);
+                fatal(format_args!(
+                    "free: pointer into the middle of an object (addr={p:?}{})",
+                    self.facts_of(p)
+                ));
             };
             if object / 64 != at {
                 cell.set(bits);
@@ -254,7 +258,7 @@ impl Span {
             }
             let bit = 1 << (object % 64);
             if bits & bit != 0 {
-                throw!("free: object is already free"; addr = p, class = size);
+                fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
             }
             bits |= bit;
             taken += 1;

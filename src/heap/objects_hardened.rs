@@ -11,6 +11,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 
+use super::facts::Owned;
 use super::mspan::Span;
 use crate::base::{Bytes, MAX_SMALL_SIZE, PAGE_SIZE, Random};
 use crate::sys;
@@ -100,6 +101,15 @@ fn word(span: Span, object: usize) -> ObjectWord {
     let word = unsafe { span.address().add(at) };
     // SAFETY: as above; an even offset in a block that is aligned to a line. Any bytes are a word.
     ObjectWord(unsafe { word.cast().as_ref() })
+}
+
+/// The size that an object was asked for with, if the program owns it, and whether it does.
+pub(super) fn known_of(span: Span, object: usize) -> (Option<usize>, Option<Owned>) {
+    match word(span, object).get() {
+        ObjectState::Live(asked) => (Some(asked), Some(Owned::Live)),
+        ObjectState::Freed => (None, Some(Owned::Freed)),
+        ObjectState::NeverAllocated => (None, Some(Owned::NeverAllocated)),
+    }
 }
 
 impl Span {

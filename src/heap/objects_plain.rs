@@ -1,6 +1,7 @@
 //! What a span does with its objects one by one, as users build it: nothing is known of an object but its bit, and the lowest
 //! ones go first.
 
+use super::facts::Owned;
 use super::mspan::Span;
 use crate::base::Bytes;
 
@@ -19,6 +20,11 @@ pub(super) const fn bytes(_nelems: usize) -> usize {
 /// Fills those words in.
 #[inline(always)]
 pub(super) fn init(_span: Span) {}
+
+/// The size that an object was asked for with, and whether the program owns it: not known in this build.
+pub(super) fn known_of(_span: Span, _object: usize) -> (Option<usize>, Option<Owned>) {
+    (None, None)
+}
 
 /// Takes as many free objects as `out` has room for, lowest address first, in descending order. The span has so many.
 #[inline(always)]

@@ -12,9 +12,9 @@ use super::bin::Bin;
 use super::large::{LONG, LargeCache};
 use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
-use crate::heap::{Heap, Span, SpanCache, State, block_size};
+use crate::heap::{Facts, Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
-use crate::throw::throw;
+use crate::throw::{fatal, throw};
 
 /// Pointers a bin may hold at first ...
 const FIRST_CAP: usize = 8;
@@ -315,8 +315,8 @@ fn refuse_twins(class: Class, batch: &[*mut u8]) {
     let twins = |pair: &[*mut u8]| pair[0] == pair[1];
     // All pairs at first, without a branch for each.
     if batch.windows(2).fold(false, |any, pair| any | twins(pair)) {
-        let p = batch.windows(2).find(|pair| twins(pair)).map(|pair| pair[0]);
-        throw!("free: object is already free"; addr = p.unwrap_or(ptr::null_mut()), class = class.size().0);
+        let p = batch.windows(2).find(|pair| twins(pair)).map_or(ptr::null_mut(), |pair| pair[0]);
+        fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
     }
 }
 

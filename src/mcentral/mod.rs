@@ -17,12 +17,12 @@ use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::{Bytes, Class, NUM_CLASSES, Pages};
-use crate::heap::{Heap, Span, SpanCache, SpanList};
+use crate::heap::{Facts, Heap, Span, SpanCache, SpanList};
 use crate::sync::atomic::shrunk;
 use crate::sync::{Mutex, rank};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
-use crate::throw::throw;
+use crate::throw::fatal;
 pub use counts::CentralCounts;
 use counts::Moved;
 
@@ -154,12 +154,9 @@ impl State {
         let mut rest = batch;
         // Objects that were allocated together are often freed together: a run of one span's is one lookup.
         while let Some(&p) = rest.first() {
-            let Some(span) = heap.span_of(p) else {
-                throw!("free: pointer was never allocated"; addr = p);
+            let Some(span) = heap.span_of(p).filter(|span| span.class() == Some(class)) else {
+                refuse(class, heap, p)
             };
-            if span.class() != Some(class) {
-                throw!("free: object is not of this size class"; addr = p, class = class.size().0);
-            }
             let from = span.list().map(usize::from);
             rest = &rest[span.put(rest)..];
             if span.nfree() == span.nelems() {
@@ -172,6 +169,16 @@ impl State {
             }
         }
     }
+}
+
+/// Ends the process: there is no object of `class` at `p`.
+#[cold]
+fn refuse(class: Class, heap: &Heap, p: *mut u8) -> ! {
+    let (said, facts) = (class.size().0, Facts::of(p));
+    if heap.span_of(p).is_none() && heap.object_at(p).is_none() {
+        fatal(format_args!("free: pointer was never allocated (addr={p:?}{facts})"));
+    }
+    fatal(format_args!("free: object is not of this size class (addr={p:?}, said={said}{facts})"))
 }
 
 impl Central {

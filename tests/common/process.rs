@@ -106,7 +106,7 @@ impl Case {
     }
 
     /// In the child: runs `misuse`, which the heap must end with SIGABRT and exactly one line on stderr that says `reason` and
-    /// names the address that `misuse` tells before it goes wrong.
+    /// names the address that `misuse` tells before it goes wrong. In `reason`, `@` is that address.
     pub(crate) fn dies_of(self, reason: &str, misuse: impl FnOnce(&dyn Fn(*mut u8))) {
         let id = self.id.clone();
         let body = || {
@@ -128,7 +128,8 @@ impl Case {
             // The checks of the feature `invariants` notice some of it sooner, in their own words.
             let sooner =
                 cfg!(feature = "invariants") && stderr.contains("fatal: invariant broken: not an object");
-            assert!(sooner || stderr.contains(reason), "{id}: no {reason:?} in {stderr}");
+            let reason = reason.replace('@', told);
+            assert!(sooner || stderr.contains(&reason), "{id}: no {reason:?} in {stderr}");
         });
     }
 }

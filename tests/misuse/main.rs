@@ -63,13 +63,15 @@ macro_rules! fatal {
 // The hardened build notices these sooner, in words of its own: the table has them.
 #[cfg(not(feature = "hardened"))]
 fatal! {
-    double_free_of_a_large_object: "free: object is already free", |tell| {
+    double_free_of_a_large_object:
+        "free: object is already free (addr=@, class=large, size=106496, state=Freed)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, LARGE);
         free(p, LARGE);
     };
-    double_free_of_a_large_object_whose_pages_are_free: "already free", |tell| {
+    double_free_of_a_large_object_whose_pages_are_free:
+        "free: pointer into the middle of an object, or already free (addr=@)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, LARGE);
@@ -84,78 +86,85 @@ fatal! {
             let _ = thread::spawn(move || free(std::ptr::with_exposed_provenance_mut(addr), LARGE)).join();
         }
     };
-    double_free_of_a_huge_object: "already free", |tell| {
+    double_free_of_a_huge_object: "free: pointer was never allocated, or is already free (addr=@)", |tell| {
         let p = leak(HUGE);
         tell(p);
         free(p, HUGE);
         free(p, HUGE);
     };
-    free_of_a_large_objects_second_byte: "free: pointer into the middle of an object", |tell| {
+    free_of_a_large_objects_second_byte:
+        "free: pointer into the middle of an object (addr=@, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE).wrapping_add(1);
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_large_objects_second_page: "free: pointer into the middle of an object", |tell| {
+    free_of_a_large_objects_second_page:
+        "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE).wrapping_add(PAGE);
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_huge_objects_second_page: "free: pointer was never allocated", |tell| {
+    free_of_a_huge_objects_second_page:
+        "free: pointer was never allocated, or is already free (addr=@, class=large, size=136314880, state=Live)", |tell| {
         let p = leak(HUGE).wrapping_add(PAGE);
         tell(p);
         free(p, HUGE);
     };
-    free_of_a_stack_address_as_a_large_object: "free: pointer was never allocated", |tell| {
+    free_of_a_stack_address_as_a_large_object:
+        "free: pointer was never allocated, or is already free (addr=@)", |tell| {
         warm_up();
         let mut local = [0u8; 16];
         tell(local.as_mut_ptr());
         free(local.as_mut_ptr(), LARGE);
     };
-    free_of_a_static_as_a_large_object: "free: pointer was never allocated", |tell| {
+    free_of_a_static_as_a_large_object: "free: pointer was never allocated, or is already free (addr=@)", |tell| {
         warm_up();
         let p = STATIC.as_ptr().cast_mut();
         tell(p);
         free(p, LARGE);
     };
-    free_of_null_as_a_large_object: "free: pointer was never allocated", |tell| {
+    free_of_null_as_a_large_object: "free: pointer was never allocated, or is already free (addr=@)", |tell| {
         warm_up();
         tell(std::ptr::null_mut());
         free(std::ptr::null_mut(), LARGE);
     };
-    free_of_a_page_that_was_never_used: "already free", |tell| {
+    free_of_a_page_that_was_never_used: "free: pointer into the middle of an object, or already free (addr=@)", |tell| {
         let p = leak(LARGE).wrapping_add(8 * MIB);
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_large_object_before_the_first_allocation: "free: pointer was never allocated", |tell| {
+    free_of_a_large_object_before_the_first_allocation: "free: pointer was never allocated (addr=@)", |tell| {
         let p = STATIC.as_ptr().cast_mut();
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_small_object_before_the_first_allocation: "free: pointer was never allocated", |tell| {
+    free_of_a_small_object_before_the_first_allocation: "free: pointer was never allocated (addr=@)", |tell| {
         let p = STATIC.as_ptr().cast_mut();
         tell(p);
         free(p, SMALL);
     };
-    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says", |tell| {
+    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, class=8192)", |tell| {
         // The first object of its span: only there is the start of a large object thinkable.
         let p = leak(layout(8192, 8));
         tell(p);
         free(p, LARGE);
     };
-    free_of_a_small_object_inside_its_span_as_a_large_one: "free: pointer into the middle of an object", |tell| {
+    free_of_a_small_object_inside_its_span_as_a_large_one:
+        "free: object is smaller than its layout says (addr=@, class=64)", |tell| {
         let (_first, p) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, LARGE);
     };
-    realloc_of_a_large_object_that_is_free: "realloc: pointer was never allocated, or is already free", |tell| {
+    realloc_of_a_large_object_that_is_free:
+        "realloc: pointer was never allocated, or is already free (addr=@, class=large, size=106496, state=Freed)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, LARGE);
         // SAFETY: none. The heap has to notice.
         unsafe { GoAlloc.realloc(p, LARGE, 200_000) };
     };
-    realloc_of_a_stack_address_as_a_large_object: "realloc: pointer was never allocated", |tell| {
+    realloc_of_a_stack_address_as_a_large_object:
+        "realloc: pointer was never allocated, or is already free (addr=@)", |tell| {
         warm_up();
         let mut local = [0u8; 16];
         tell(local.as_mut_ptr());
@@ -164,14 +173,14 @@ fatal! {
     };
 
     // Small objects are not looked at when they are freed, but when they leave the thread's cache.
-    double_free_of_a_small_object: "free: object is already free", |tell| {
+    double_free_of_a_small_object: "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let (p, _neighbour) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, SMALL);
         free(p, SMALL);
         gort::free_os_memory();
     };
-    double_free_of_a_small_object_among_many: "free: object is already free", |tell| {
+    double_free_of_a_small_object_among_many: "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let p = leak(SMALL);
         tell(p);
         let mut others: Vec<_> = (0..20_000).map(|_| leak(SMALL)).collect();
@@ -181,7 +190,8 @@ fatal! {
         free(p, SMALL);
         rest.into_iter().for_each(|o| free(o, SMALL));
     };
-    double_free_of_a_small_object_by_two_threads: "free: object is already free", |tell| {
+    double_free_of_a_small_object_by_two_threads:
+        "free: object is already free (addr=@, class=64, state=Freed)", |tell| {
         let (p, _neighbour) = (leak(SMALL), leak(SMALL));
         tell(p);
         let addr = p.expose_provenance();
@@ -190,25 +200,34 @@ fatal! {
         }
         gort::free_os_memory();
     };
-    free_of_a_small_objects_middle: "free: pointer into the middle of an object", |tell| {
+    free_of_a_small_objects_middle: "free: pointer into the middle of an object (addr=@, class=64)", |tell| {
         let p = leak(SMALL).wrapping_add(8);
         tell(p);
         free(p, SMALL);
         gort::free_os_memory();
     };
-    free_of_a_small_object_as_one_of_another_class: "free: object is not of this size class", |tell| {
+    free_of_a_small_object_as_one_of_another_class:
+        "free: object is not of this size class (addr=@, said=80, class=64)", |tell| {
         let p = leak(SMALL);
         tell(p);
         free(p, layout(65, 8));
         gort::free_os_memory();
     };
-    free_of_a_large_object_as_a_small_one: "free: object is not of this size class", |tell| {
+    free_of_a_large_object_as_a_small_one:
+        "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, SMALL);
         gort::free_os_memory();
     };
-    free_of_a_stack_address_as_a_small_object: "free: pointer was never allocated", |tell| {
+    free_of_a_huge_object_as_a_small_one:
+        "free: object is not of this size class (addr=@, said=64, class=large, size=136314880, state=Live)", |tell| {
+        let p = leak(HUGE);
+        tell(p);
+        free(p, SMALL);
+        gort::free_os_memory();
+    };
+    free_of_a_stack_address_as_a_small_object: "free: pointer was never allocated (addr=@)", |tell| {
         warm_up();
         let mut local = [0u8; 16];
         tell(local.as_mut_ptr());

@@ -231,18 +231,20 @@ static void realloc_of_a_freed_to_another_class(void)
     opaque(realloc(p, 500));
     goes_on(ROOM);
 }
-static void sized(size_t size)
+static void sized(char *p, size_t size)
 {
     void (*f)(void *, size_t);
     void *symbol = dlsym(RTLD_DEFAULT, "free_sized");
     if (!symbol)
         _exit(9);
     memcpy(&f, &symbol, sizeof f);
-    f(tell(get(ROOM)), size);
+    f(tell(p), size);
     goes_on(ROOM);
 }
-static void free_sized_too_long(void) { sized(100); }
-static void free_sized_too_short(void) { sized(50); }
+static void free_sized_too_long(void) { sized(get(ROOM), 100); }
+static void free_sized_too_short(void) { sized(get(ROOM), 50); }
+static void free_sized_of_a_large(void) { sized(get(LARGE), 200000); }
+static void free_sized_of_a_large_as_a_small(void) { sized(get(LARGE), ROOM); }
 static void write_after_free(void)
 {
     char *p = tell(get(ROOM));
@@ -290,8 +292,8 @@ static void overflow_by_one_object(void) { overflow_into_a_neighbour(ROOM, 64); 
 static void underflow_by_one(void)
 {
     char *p = tell(neighbours(ROOM));
-    /* The lower neighbour's last byte is before the upper one's first. */
-    p[is_guarded() ? -1 : 64 - 1] = 1;
+    /* The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0. */
+    p[is_guarded() ? -1 : 64 - 1] = 0;
     survived();
     free(p);
     go_on(ROOM);
@@ -324,18 +326,113 @@ static void read_of_a_recycled_secret(void)
     }
     saw("zeros");
 }
+/* Of each size more objects than a bin holds. Of some a span has many, of some a few, of some one. */
+struct sizes {
+    size_t size, bytes, count;
+};
+static const struct sizes ATTACKED[] = {
+    { ROOM, FULL, 8000 }, { 1000, 1024, 1600 }, { 8192, 8192, 200 }, { 20000, 20480, 120 }, { 32768, 32768, 64 },
+};
+static const struct sizes ATTACKED_LARGE[] = { { LARGE, LARGE_BYTES, 24 } };
+#define MOST_SIZES 5
+#define MOST 8000
+static char *attacked[MOST_SIZES][MOST];
+static char *again[MOST_SIZES][MOST];
+
+/* Each word of a live object is its number. */
+static char *numbered(size_t size, uint32_t number)
+{
+    char *p = get(size);
+    for (size_t at = 0; at < size; at += 4)
+        memcpy(p + at, &number, 4);
+    return p;
+}
+
+static void check_number(const char *p, size_t size, uint32_t number)
+{
+    for (size_t at = 0; at < size; at += 4)
+        if (memcmp(p + at, &number, 4) != 0)
+            saw("an object's bytes changed");
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) * (char *const *)a, y = (uintptr_t) * (char *const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Writes over objects of so many bytes, and over what is between two of them if that is shorter than an object, which may be alive, and
+   than a page, which may be another span's. */
+static void overwrite(char **objects, size_t n, size_t bytes)
+{
+    qsort(objects, n, sizeof *objects, by_address);
+    for (size_t i = 0; i < n; i++) {
+        size_t gap = i + 1 < n ? (size_t)(objects[i + 1] - objects[i]) - bytes : 0;
+        memset(opaque(objects[i]), 0xff, bytes + (gap < bytes && gap < 8192 ? gap : 0));
+    }
+}
+
+static void free_some(const struct sizes *sizes, size_t n, size_t from, size_t to)
+{
+    for (size_t s = 0; s < n; s++)
+        for (size_t i = 0; i < sizes[s].count; i++)
+            if (i % 8 >= from && i % 8 < to)
+                free(attacked[s][i]);
+}
+
+/* Frees seven of eight objects, and writes over all of their bytes and over what is between them. Some are in spans then or, where these
+   were empty, in the page heap; some in transfer caches; some in the thread's own. Those that live are not written to. */
+static void attack(const struct sizes *sizes, size_t n, int is_told)
+{
+    static char *freed[MOST];
+    for (size_t s = 0; s < n; s++)
+        for (size_t i = 0; i < sizes[s].count; i++)
+            attacked[s][i] = numbered(sizes[s].size, (uint32_t)(s * MOST + i));
+    free_some(sizes, n, 1, 4);
+    malloc_trim(0);
+    free_some(sizes, n, 4, 8);
+    /* The one that is told is the first: when it is guarded, it is the one that is reported. */
+    if (is_told)
+        memset(tell(attacked[0][1]), 0xff, sizes[0].size);
+    for (size_t s = 0; s < n; s++) {
+        size_t count = 0;
+        for (size_t i = 0; i < sizes[s].count; i++)
+            if (i % 8 != 0)
+                freed[count++] = attacked[s][i];
+        overwrite(freed, count, sizes[s].bytes);
+    }
+}
+
+/* Allocates more than was freed and gives it back, a few times, and at last to the kernel. No object may overlap another. */
+static void go_on_after_attack(const struct sizes *sizes, size_t n)
+{
+    for (int round = 0; round < 3; round++) {
+        for (size_t s = 0; s < n; s++)
+            for (size_t i = 0; i < sizes[s].count; i++)
+                again[s][i] = numbered(sizes[s].size, (uint32_t)((MOST_SIZES + s) * MOST + i));
+        for (size_t s = 0; s < n; s++)
+            for (size_t i = 0; i < sizes[s].count; i++) {
+                check_number(again[s][i], sizes[s].size, (uint32_t)((MOST_SIZES + s) * MOST + i));
+                if (i % 8 == 0)
+                    check_number(attacked[s][i], sizes[s].size, (uint32_t)(s * MOST + i));
+            }
+        for (size_t s = 0; s < n; s++)
+            for (size_t i = 0; i < sizes[s].count; i++)
+                free(again[s][i]);
+    }
+    free_some(sizes, n, 0, 1);
+    malloc_trim(0);
+}
+
 static void attack_on_metadata(void)
 {
-    static char *held[COUNT];
-    for (int i = 0; i < COUNT; i++)
-        held[i] = get(ROOM);
-    for (int i = 0; i < COUNT; i += 2)
-        free(held[i]);
-    tell(held[0]);
-    /* Inside of each freed object and behind it, up to where the next one starts. */
-    for (int i = 0; i < COUNT; i += 2)
-        memset(opaque(held[i]), 0xff, FULL);
-    goes_on(ROOM);
+    attack(ATTACKED, MOST_SIZES, 1);
+    survived();
+    go_on_after_attack(ATTACKED, MOST_SIZES);
+    /* In the hardened build an access to these is a fault, and a row of its own. */
+    attack(ATTACKED_LARGE, 1, 0);
+    go_on_after_attack(ATTACKED_LARGE, 1);
+    saw("the heap is sound");
 }
 
 #define NAMED(f) { #f, f }
@@ -349,6 +446,7 @@ static const struct {
     NAMED(double_free_of_a_huge), NAMED(free_inside_a_small), NAMED(free_inside_a_large), NAMED(free_of_a_stack_address),
     NAMED(free_of_a_static), NAMED(free_of_a_foreign_mapping), NAMED(realloc_of_a_freed),
     NAMED(realloc_of_a_freed_to_another_class), NAMED(free_sized_too_long), NAMED(free_sized_too_short),
+    NAMED(free_sized_of_a_large), NAMED(free_sized_of_a_large_as_a_small),
     NAMED(write_after_free), NAMED(write_after_free_of_a_large), NAMED(read_after_free), NAMED(overflow_by_one),
     NAMED(overflow_by_one_without_room), NAMED(overflow_by_one_object), NAMED(underflow_by_one),
     NAMED(overflow_of_a_large), NAMED(underflow_of_a_large), NAMED(read_of_a_recycled_secret), NAMED(attack_on_metadata),

@@ -4,11 +4,13 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Write;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{process, ptr, slice, thread};
 
 use gort::GoAlloc;
 
-use crate::common::{check_heap, layout};
+use crate::common::{PAGE, check_heap, layout};
 
 const ROOM: Layout = super::make(60);
 const FULL: Layout = super::make(64);
@@ -165,6 +167,102 @@ fn overflow_into_a_neighbour(layout: Layout, bytes: usize) {
     saw(if changed { "a neighbour's bytes changed" } else { "the heap is sound" });
 }
 
+/// A live object, of which each word is its number.
+struct Numbered {
+    p: *mut u8,
+    layout: Layout,
+    number: u32,
+}
+
+impl Numbered {
+    fn new(layout: Layout) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: the numbers only have to differ.
+        let object = Self { p: get(layout), layout, number: COUNT.fetch_add(1, Relaxed) };
+        // SAFETY: the object is that long, aligned to a word, and nobody else's.
+        unsafe { slice::from_raw_parts_mut(object.p.cast(), layout.size() / 4) }.fill(object.number);
+        object
+    }
+
+    /// Ends the process unless nobody else has written to it.
+    fn check(&self) {
+        // SAFETY: the object is live, and `new` has written to all of it.
+        let words: &[u32] = unsafe { slice::from_raw_parts(self.p.cast(), self.layout.size() / 4) };
+        if words.iter().any(|&word| word != self.number) {
+            saw("an object's bytes changed");
+        }
+    }
+
+    fn free(&self) {
+        free(self.p, self.layout);
+    }
+}
+
+/// What an attack has left alive, and of what layouts it was.
+struct Attacked<'a> {
+    layouts: &'a [(Layout, usize)],
+    live: Vec<Numbered>,
+}
+
+/// Of each layout more objects than a bin holds. Of some a span has many, of some a few, of some one.
+const ATTACKED: [(Layout, usize); 5] = [
+    (ROOM, 8000),
+    (super::make(1000), 1600),
+    (super::make(8192), 200),
+    (super::make(20_000), 120),
+    (super::make(32_768), 64),
+];
+
+/// Frees seven of eight objects, and writes over all of their bytes and over what is between them. Some are in spans then or, where these
+/// were empty, in the page heap; some in transfer caches; some in the thread's own. Those that live are not written to.
+fn attack(layouts: &[(Layout, usize)], first: impl FnOnce(&Numbered) -> *mut u8) -> Attacked<'_> {
+    let all: Vec<Vec<_>> =
+        layouts.iter().map(|&(layout, n)| (0..n).map(|_| Numbered::new(layout)).collect()).collect();
+    let free_some = |which: Range<usize>| {
+        let some = |objects: &Vec<Numbered>| {
+            objects.iter().enumerate().filter(|(i, _)| which.contains(&(i % 8))).for_each(|(_, o)| o.free());
+        };
+        all.iter().for_each(some);
+    };
+    free_some(1..4);
+    gort::free_os_memory();
+    free_some(4..8);
+    // The one that is told is the first: when it is guarded, it is the one that is reported.
+    fill(first(&all[0][1]), layouts[0].0.size(), 0xff);
+    let mut live = vec![];
+    for (objects, &(layout, _)) in all.into_iter().zip(layouts) {
+        let (alive, freed): (Vec<_>, Vec<_>) = objects.into_iter().enumerate().partition(|(i, _)| i % 8 == 0);
+        live.extend(alive.into_iter().map(|(_, object)| object));
+        overwrite(freed.into_iter().map(|(_, object)| object.p).collect(), gort::usable_size(layout));
+    }
+    Attacked { layouts, live }
+}
+
+/// Writes over objects of so many bytes, and over what is between two of them if that is shorter than an object, which may be alive, and
+/// than a page, which may be another span's.
+fn overwrite(mut objects: Vec<*mut u8>, bytes: usize) {
+    objects.sort();
+    for (i, &p) in objects.iter().enumerate() {
+        let gap = objects.get(i + 1).map_or(0, |next| next.addr() - p.addr() - bytes);
+        fill(p, bytes + if gap < bytes.min(PAGE) { gap } else { 0 }, 0xff);
+    }
+}
+
+impl Attacked<'_> {
+    /// Allocates more than was freed and gives it back, a few times, and at last to the kernel. No object may overlap another.
+    fn go_on(self) {
+        for _ in 0..3 {
+            let new = |&(layout, n)| (0..n).map(move |_| Numbered::new(layout));
+            let objects: Vec<_> = self.layouts.iter().flat_map(new).collect();
+            objects.iter().chain(&self.live).for_each(Numbered::check);
+            objects.iter().for_each(Numbered::free);
+        }
+        self.live.iter().for_each(Numbered::free);
+        gort::free_os_memory();
+        check_heap();
+    }
+}
+
 /// Runs the program with this name; `None` when there is none in Rust.
 pub(crate) fn run(name: &str) -> Option<()> {
     match name {
@@ -209,6 +307,9 @@ pub(crate) fn run(name: &str) -> Option<()> {
         }
         "free_inside_a_small" => freed(get(ROOM).wrapping_add(16), ROOM),
         "free_inside_a_large" => freed(get(LARGE).wrapping_add(8192), LARGE),
+        "free_of_a_large_as_another_large" => freed(get(LARGE), layout(200_000, 8)),
+        "free_of_a_large_as_a_small" => freed(get(LARGE), ROOM),
+        "free_of_a_small_as_a_large" => freed(get(ROOM), LARGE),
         "free_of_a_stack_address" => freed([0u64; 8].as_mut_ptr().cast(), ROOM),
         "free_of_a_static" => freed(STATIC.as_ptr().cast_mut().cast(), ROOM),
         "free_of_a_foreign_mapping" => {
@@ -246,8 +347,8 @@ pub(crate) fn run(name: &str) -> Option<()> {
         "overflow_by_one_object" => overflow_into_a_neighbour(ROOM, 64),
         "underflow_by_one" => {
             let p = tell(neighbours(ROOM));
-            // The lower neighbour's last byte is before the upper one's first.
-            fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 1);
+            // The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0.
+            fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 0);
             survived();
             free(p, ROOM);
             go_on(ROOM);
@@ -280,13 +381,12 @@ pub(crate) fn run(name: &str) -> Option<()> {
             saw("zeros");
         }
         "attack_on_metadata" => {
-            let held: Vec<_> = (0..COUNT).map(|_| get(ROOM)).collect();
-            let freed: Vec<_> = held.iter().copied().step_by(2).collect();
-            freed.iter().for_each(|&p| free(p, ROOM));
-            tell(freed[0]);
-            // Inside of each freed object and behind it, up to where the next one starts.
-            freed.iter().for_each(|&p| fill(p, 64, 0xff));
-            goes_on();
+            let told = attack(&ATTACKED, |first| tell(first.p));
+            survived();
+            told.go_on();
+            // In the hardened build an access to these is a fault, and a row of its own.
+            attack(&[(LARGE, 24)], |first| first.p).go_on();
+            saw("the heap is sound");
         }
         _ => return None,
     }

@@ -44,12 +44,20 @@ struct Row {
 const SOUND: Fate = GoesOn("the heap is sound");
 const TWO: Fate = GoesOn("two objects at one address");
 const NEIGHBOUR: Fate = GoesOn("a neighbour's bytes changed");
-const FREE: &str = "free: object is already free (addr=@, class=64)";
-const FREED: &str = "free: object is already free (addr=@, class=64, state=Freed)";
+const FREE: &str = "free: object is already free (addr=@, class=64, state=Freed)";
+const FREE_LARGE: &str = "free: object is already free (addr=@, class=large, size=106496, state=Freed)";
+const REALLOC: &str = "realloc: object is already free (addr=@, class=64, state=Freed)";
 const MIDDLE: &str = "free: pointer into the middle of an object (addr=@, class=64)";
+const MIDDLE_LIVE: &str =
+    "free: pointer into the middle of an object (addr=@, class=64, size=60, state=Live)";
+const MIDDLE_LARGE: &str = "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)";
 const NEVER: &str = "free: pointer was never allocated (addr=@)";
 const NONE_THERE: &str = "free: pointer was never allocated, or is already free (addr=@)";
-const PAST: &str = "free: object was written to past its end (addr=@, class=64, its_size=60)";
+const NONE_THERE_LARGE: &str =
+    "free: pointer was never allocated, or is already free (addr=@, class=large, size=106496, state=Live)";
+const NOT_OF_LARGE: &str =
+    "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live)";
+const PAST: &str = "free: object was written to past its end (addr=@, class=64, size=60, state=Live)";
 
 const G_FREE: &[Fate] =
     &[AtOnce("free: object is already free (addr=@, class=64, size=#, state=Freed, thread=#)")];
@@ -113,50 +121,47 @@ const ROWS: &[Row] = &[
         title: "double free at once",
         default: [Later(FREE), AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_then_allocate",
         title: "the same, then two allocations",
         default: [TWO, AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_then_more_frees",
         title: "the same, then frees until the thread's bin is full",
         default: [Later(FREE), AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_after_others",
         title: "double free after other frees",
         default: [Later(FREE), Later(FREE)],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_after_others_then_allocate",
         title: "the same, then three allocations",
         default: [TWO, TWO],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_by_two_threads",
         title: "double free by two threads, then allocations",
         default: [TWO, TWO],
         guarded: [G_FREE, G_FREE],
-        hardened: [AtOnce(FREED), AtOnce(FREED)],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_of_a_large",
         title: "double free of a large object",
-        default: [
-            AtOnce("free: object is already free (addr=@, bytes=106496)"),
-            AtOnce("free: object is already free (addr=@, bytes=106496)"),
-        ],
+        default: [AtOnce(FREE_LARGE), AtOnce(FREE_LARGE)],
         guarded: [G_FREE_LARGE, G_FREE_LARGE],
         hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
     },
@@ -172,17 +177,14 @@ const ROWS: &[Row] = &[
         title: "free of a pointer into a small object",
         default: [Later(MIDDLE), AtOnce(MIDDLE)],
         guarded: [G_MIDDLE, G_MIDDLE],
-        hardened: [AtOnce(MIDDLE), AtOnce(MIDDLE)],
+        hardened: [AtOnce(MIDDLE_LIVE), AtOnce(MIDDLE_LIVE)],
     },
     Row {
         name: "free_inside_a_large",
         title: "free of a pointer into a large object",
-        default: [
-            AtOnce("free: pointer into the middle of an object, or already free (addr=@)"),
-            AtOnce("free: pointer into the middle of an object, or already free (addr=@)"),
-        ],
+        default: [AtOnce(MIDDLE_LARGE), AtOnce(MIDDLE_LARGE)],
         guarded: [G_MIDDLE_LARGE, G_MIDDLE_LARGE],
-        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(NONE_THERE_LARGE), AtOnce(NONE_THERE_LARGE)],
     },
     Row {
         name: "free_of_a_stack_address",
@@ -208,7 +210,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "free_as_another_size",
         title: "free with a `Layout` of another class",
-        default: [Later("free: object is not of this size class (addr=@, class=112)"), Fate::None],
+        default: [Later("free: object is not of this size class (addr=@, said=112, class=64)"), Fate::None],
         guarded: [
             &[AtOnce(
                 "free: object is not of this size class (addr=@, said=112, class=64, size=64, state=Live, thread=#)",
@@ -216,7 +218,9 @@ const ROWS: &[Row] = &[
             &[],
         ],
         hardened: [
-            AtOnce("free: object is not of this size class (addr=@, class=112, its_class=64)"),
+            AtOnce(
+                "free: object is not of this size class (addr=@, said=112, class=64, size=60, state=Live)",
+            ),
             Fate::None,
         ],
     },
@@ -226,14 +230,14 @@ const ROWS: &[Row] = &[
         default: [GoesOn("nothing"), Fate::None],
         guarded: AS_DEFAULT,
         hardened: [
-            AtOnce("free: object has another size (addr=@, class=64, size=50, its_size=60)"),
+            AtOnce("free: object has another size (addr=@, said=50, class=64, size=60, state=Live)"),
             Fate::None,
         ],
     },
     Row {
         name: "free_as_another_alignment",
         title: "free with a `Layout` of a larger alignment",
-        default: [Later("free: object is not of this size class (addr=@, class=128)"), Fate::None],
+        default: [Later("free: object is not of this size class (addr=@, said=128, class=64)"), Fate::None],
         guarded: [
             &[AtOnce(
                 "free: object is not of this size class (addr=@, said=128, class=64, size=64, state=Live, thread=#)",
@@ -241,7 +245,43 @@ const ROWS: &[Row] = &[
             &[],
         ],
         hardened: [
-            AtOnce("free: object is not of this size class (addr=@, class=128, its_class=64)"),
+            AtOnce(
+                "free: object is not of this size class (addr=@, said=128, class=64, size=60, state=Live)",
+            ),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "free_of_a_large_as_another_large",
+        title: "free of a large object with a `Layout` of another large size",
+        default: [GoesOn("nothing"), Fate::None],
+        guarded: AS_DEFAULT,
+        hardened: [
+            AtOnce(
+                "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+            ),
+            Fate::None,
+        ],
+    },
+    Row {
+        name: "free_of_a_large_as_a_small",
+        title: "free of a large object with a `Layout` of a small size",
+        default: [Later(NOT_OF_LARGE), Fate::None],
+        guarded: [
+            &[AtOnce(
+                "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live, thread=#)",
+            )],
+            &[],
+        ],
+        hardened: [AtOnce(NOT_OF_LARGE), Fate::None],
+    },
+    Row {
+        name: "free_of_a_small_as_a_large",
+        title: "free of a small object with a `Layout` of a large size",
+        default: [AtOnce("free: object is smaller than its layout says (addr=@, class=64)"), Fate::None],
+        guarded: [&[GoesOn("nothing")], &[]],
+        hardened: [
+            AtOnce("free: object is smaller than its layout says (addr=@, class=64, size=60, state=Live)"),
             Fate::None,
         ],
     },
@@ -250,34 +290,53 @@ const ROWS: &[Row] = &[
         title: "realloc of a freed object, same class",
         default: [GoesOn("nothing"), SOUND],
         guarded: [&[], G_REALLOC],
-        hardened: [
-            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
-            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
-        ],
+        hardened: [AtOnce(REALLOC), AtOnce(REALLOC)],
     },
     Row {
         name: "realloc_of_a_freed_to_another_class",
         title: "realloc of a freed object, another class",
         default: [Later(FREE), AtOnce(FREE)],
         guarded: [G_READ, G_REALLOC],
-        hardened: [
-            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
-            AtOnce("realloc: object is already free (addr=@, class=64, state=Freed)"),
-        ],
+        hardened: [AtOnce(REALLOC), AtOnce(REALLOC)],
     },
     Row {
         name: "free_sized_too_long",
         title: "`free_sized` with a size above the class's",
-        default: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=100)")],
+        default: [Fate::None, AtOnce("free_sized: object has another size (addr=@, said=100, class=64)")],
         guarded: [&[], G_SIZED_LONG],
-        hardened: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=100)")],
+        hardened: [
+            Fate::None,
+            AtOnce("free_sized: object has another size (addr=@, said=100, class=64, size=60, state=Live)"),
+        ],
     },
     Row {
         name: "free_sized_too_short",
         title: "`free_sized` with another size of the class",
         default: [Fate::None, SOUND],
         guarded: [&[], G_SIZED_SHORT],
-        hardened: [Fate::None, AtOnce("free_sized: object has another size (addr=@, class=64, size=50)")],
+        hardened: [
+            Fate::None,
+            AtOnce("free_sized: object has another size (addr=@, said=50, class=64, size=60, state=Live)"),
+        ],
+    },
+    Row {
+        name: "free_sized_of_a_large",
+        title: "`free_sized` of a large object with another large size",
+        default: [Fate::None, SOUND],
+        guarded: [
+            &[],
+            &[AtOnce(
+                "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live, thread=#)",
+            )],
+        ],
+        hardened: [Fate::None, SOUND],
+    },
+    Row {
+        name: "free_sized_of_a_large_as_a_small",
+        title: "`free_sized` of a large object with a small size",
+        default: [Fate::None, SOUND],
+        guarded: AS_DEFAULT,
+        hardened: [Fate::None, SOUND],
     },
     Row {
         name: "write_after_free",
@@ -354,7 +413,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "attack_on_metadata",
-        title: "all freed objects and what lies behind them overwritten",
+        title: "freed objects of six sizes overwritten, wherever they are kept, and what lies between them",
         default: [SOUND, SOUND],
         guarded: [G_USE, G_USE],
         hardened: [

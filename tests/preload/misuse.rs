@@ -1,4 +1,5 @@
-//! Pointers that a program may not pass: it is ended with SIGABRT and one line that names the function, the reason and the address.
+//! Pointers that a program may not pass: it is ended with SIGABRT and one line that names the function, the reason, the address, and size
+//! class and state of the object as far as they are known.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -45,6 +46,22 @@ const FREED: [&str; 11] = [
 /// Freed, but small, and in a cache under others or of another thread: this is noticed when the cache is emptied.
 const FREED_OUT_OF_SIGHT: [&str; 2] = ["small_free_below", "small_free_elsewhere"];
 
+/// What the line says behind the address: all that is known there. Of a small object that was not freed a moment ago the state is not, and
+/// of pages that are back in the heap nothing.
+fn facts(pointer: &str) -> &'static str {
+    match pointer {
+        "small_free" | "small_free_below" | "small_free_elsewhere" => ", class=48, state=Freed)",
+        "medium_free" => ", class=20480, state=Freed)",
+        "large_free" | "large_free_below" => ", class=large, size=106496, state=Freed)",
+        p if p.contains("_free") || FOREIGN.contains(&p) => ")",
+        p if p.starts_with("small") => ", class=48)",
+        p if p.starts_with("medium") => ", class=20480)",
+        p if p.starts_with("large") => ", class=large, size=106496, state=Live)",
+        p if p.starts_with("huge") => ", class=large, size=136314880, state=Live)",
+        p => panic!("no such pointer: {p}"),
+    }
+}
+
 /// Runs the misuse; it must be noticed, at once or at the end. Which words are right depends on the function.
 fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, reason: &str) {
     let outcome = program.run().arg(function).arg(pointer).output();
@@ -62,6 +79,7 @@ fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, r
         "reallocarray" => "realloc",
         // They are defined as the free that they do.
         "realloc_zero" | "free_sized" | "free_aligned_sized" => "free",
+        f if f.starts_with("delete") => "free",
         other => other,
     };
     // A block that is free is noticed when realloc frees it.
@@ -70,6 +88,8 @@ fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, r
     assert!(named, "not {function}'s words: {}", outcome.describe());
     let right = line.contains(reason) || (function != "free" && line.contains(NONE));
     assert!(right, "no {reason:?}: {}", outcome.describe());
+    let facts = facts(pointer);
+    assert!(line.ends_with(&format!("(addr={address}{facts}")), "not {facts:?}: {}", outcome.describe());
 }
 
 fn all_are_noticed(way: Way, functions: &[&str]) {
@@ -105,14 +125,50 @@ fn linked_statically() {
     all_are_noticed(Way::Static, &["free", "realloc", "malloc_usable_size"]);
 }
 
+/// Each form of `operator delete` ends in free.
+const DELETE: [&str; 12] = [
+    "delete",
+    "delete_sized",
+    "delete_nothrow",
+    "delete_array",
+    "delete_array_sized",
+    "delete_array_nothrow",
+    "delete_aligned",
+    "delete_aligned_sized",
+    "delete_aligned_nothrow",
+    "delete_array_aligned",
+    "delete_array_aligned_sized",
+    "delete_array_aligned_nothrow",
+];
+
+#[test]
+fn deleted() {
+    for way in [Way::Preload, Way::Static] {
+        let program = Program::compile("interface/delete.cpp", &["-std=c++17"], way);
+        for function in DELETE {
+            ["stack", "data"].iter().for_each(|p| is_noticed(&program, function, p, true, NEVER));
+            ["small_16", "large_16"].iter().for_each(|p| is_noticed(&program, function, p, true, MIDDLE));
+            ["small_free", "large_free", "large_free_below"]
+                .iter()
+                .for_each(|p| is_noticed(&program, function, p, true, FREE));
+            is_noticed(&program, function, "small_free_below", false, FREE);
+            is_no_misuse(&program, function);
+        }
+    }
+}
+
 /// What is not misuse gets through the same program: a block that is alive.
 #[test]
 fn a_live_block_is_not_misuse() {
     let program = Program::compile("interface/misuse.c", &[], Way::Preload);
     for function in ["free", "realloc", "realloc_zero", "reallocarray", "malloc_usable_size"] {
-        let outcome = program.run().arg(function).arg("alive").output();
-        assert_eq!(outcome.status.signal(), None, "{}", outcome.describe());
-        assert_eq!(outcome.status.code(), Some(3), "{}", outcome.describe());
-        assert!(outcome.stdout.ends_with("not at once\n"), "{}", outcome.describe());
+        is_no_misuse(&program, function);
     }
+}
+
+fn is_no_misuse(program: &Program, function: &str) {
+    let outcome = program.run().arg(function).arg("alive").output();
+    assert_eq!(outcome.status.signal(), None, "{}", outcome.describe());
+    assert_eq!(outcome.status.code(), Some(3), "{}", outcome.describe());
+    assert!(outcome.stdout.ends_with("not at once\n"), "{}", outcome.describe());
 }

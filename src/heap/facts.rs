@@ -1,0 +1,103 @@
+//! What the heap knows of an address that a program should not have passed, as facts of the line on it.
+//!
+//! Only for lines that end the process: it reads headers of spans that other threads may change meanwhile. Of a small object in the plain
+//! build the class is known, but not whether it is free: its bit is the central lock's, and says nothing of an object in a cache.
+
+use core::fmt;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::mheap::{Heap, heap};
+use super::mspan::{Span, State};
+use super::objects;
+use crate::base::{Bytes, Class, PAGE_SIZE};
+
+/// Whether the program owns an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "hardened"), allow(dead_code, reason = "known only from an object's word"))]
+pub(crate) enum Owned {
+    /// It does.
+    Live,
+    /// It freed it.
+    Freed,
+    /// It never had it, since the span was made.
+    NeverAllocated,
+}
+
+/// The object that an address points to or into, as facts behind the address: `, class=64, size=60, state=Live`.
+#[derive(Clone, Copy)]
+pub(crate) enum Facts {
+    /// There is none.
+    Nothing,
+    /// What is not known of it is left out.
+    Object {
+        /// `None` for whole pages.
+        class: Option<Class>,
+        /// Bytes that the program may use.
+        size: Option<usize>,
+        state: Option<Owned>,
+    },
+}
+
+impl Facts {
+    /// What is known of an address. Takes the lock of rank HUGE for one outside the reservation.
+    #[cold]
+    pub(crate) fn of(p: *const u8) -> Self {
+        let Some(heap) = heap() else { return Self::Nothing };
+        if heap.contains(p) {
+            return heap.span_around(p).map_or(Self::Nothing, |span| span.facts_of(p));
+        }
+        let around = heap.huge.lock().find_around(p.addr());
+        around.map_or(Self::Nothing, |huge| Self::large(Bytes(huge.bytes), Owned::Live))
+    }
+
+    fn large(bytes: Bytes, state: Owned) -> Self {
+        Self::Object { class: None, size: Some(bytes.0), state: Some(state) }
+    }
+
+    /// Those of a small object that is free.
+    pub(crate) fn freed(class: Class) -> Self {
+        Self::Object { class: Some(class), size: None, state: Some(Owned::Freed) }
+    }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Object { class, size, state } = self else { return Ok(()) };
+        match class {
+            Some(class) => write!(f, ", class={}", class.size().0)?,
+            None => f.write_str(", class=large")?,
+        }
+        if let Some(size) = size {
+            write!(f, ", size={size}")?;
+        }
+        state.map_or(Ok(()), |state| write!(f, ", state={state:?}"))
+    }
+}
+
+impl Span {
+    /// What is known of the object that `p`, an address in the span, points to or into.
+    #[cold]
+    pub(crate) fn facts_of(self, p: *const u8) -> Facts {
+        let Some(class) = self.class() else {
+            let state = if self.is(State::InUse) { Owned::Live } else { Owned::Freed };
+            return Facts::large(self.bytes(), state);
+        };
+        let object = p.addr().wrapping_sub(self.base()) / class.size().0;
+        // Behind the last one is nothing.
+        let (size, state) =
+            if object < self.nelems() { objects::known_of(self, object) } else { (None, None) };
+        Facts::Object { class: Some(class), size, state }
+    }
+}
+
+impl Heap {
+    /// The span that an address of the reservation is in. Of a large one the page map names the first page only.
+    fn span_around(&self, p: *const u8) -> Option<Span> {
+        let page = self.page_of(p.addr()).0;
+        if page >= self.usable.load(Relaxed) {
+            return None;
+        }
+        let span = (0..=page).find_map(|back| self.span_of(p.wrapping_sub(back * PAGE_SIZE)))?;
+        (p.addr().wrapping_sub(span.base()) < span.bytes().0).then_some(span)
+    }
+}
