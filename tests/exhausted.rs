@@ -113,7 +113,7 @@ fn no_mapping_is_left() {
 /// Locks all memory that is to come, of which the kernel lets a process have so much, and root as much as it likes. Returns the limit;
 /// `None` where this cannot be had.
 fn lock_what_comes() -> Option<usize> {
-    const WANTED: libc::rlim_t = 16 << 20;
+    const WANTED: libc::rlim_t = 8 << 20;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is valid for a write.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) }, 0);
