@@ -382,3 +382,34 @@ fn the_talks_objects() {
         assert_eq!((class_of(layout) == 0, rounded(layout)), (len > 4096, bytes as u64));
     }
 }
+
+/// Fails unless an object that was freed comes back, and after `delay` other frees at least.
+#[cfg(feature = "hardened")]
+fn comes_back_after(size: usize, delay: usize) {
+    let layout = layout(size, 8);
+    let mut freed: Vec<usize> = (0..20_000).map(|_| 0).collect();
+    for i in 0..freed.len() {
+        let object = Object::new(layout, i as u64);
+        let at = object.addr();
+        let last = &freed[i.saturating_sub(delay)..i];
+        let since = last.iter().rev().position(|&p| p == at);
+        assert_eq!(since, None, "{size} bytes: it came back after so many other frees");
+        drop(object);
+        freed[i] = at;
+    }
+    freed.sort_unstable();
+    assert!(freed.windows(2).any(|two| two[0] == two[1]), "{size} bytes: none ever came back");
+}
+
+#[test]
+#[cfg(feature = "hardened")]
+fn what_was_freed_comes_back_after_the_quarantines_delay() {
+    Case::new("what_was_freed_comes_back_after_the_quarantines_delay", "it").succeeds(|| {
+        for size in [1, 64, 1 << 10] {
+            comes_back_after(size, 256);
+        }
+        for size in [1_025, 5_000, 32 << 10] {
+            comes_back_after(size, 16);
+        }
+    });
+}

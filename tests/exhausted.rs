@@ -113,7 +113,7 @@ fn no_mapping_is_left() {
 /// Locks all memory that is to come, of which the kernel lets a process have so much, and root as much as it likes. Returns the limit;
 /// `None` where this cannot be had.
 fn lock_what_comes() -> Option<usize> {
-    const WANTED: libc::rlim_t = 64 << 20;
+    const WANTED: libc::rlim_t = 8 << 20;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is valid for a write.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) }, 0);
@@ -131,11 +131,29 @@ fn lock_what_comes() -> Option<usize> {
     (unsafe { libc::mlockall(libc::MCL_FUTURE) } == 0).then_some(bytes as usize)
 }
 
+/// What there is of 20,000 small objects and, beside them, of a hundred of 2 MiB: how many small ones and how many huge ones, and how many
+/// bytes of the huge ones have mappings of their own. A huge one that the kernel grants no mapping is the heap's.
+fn what_there_is(objects: &mut Vec<Object>) -> (usize, usize, usize) {
+    objects.extend((0..SMALL_ONES as u64).map_while(|i| Object::try_new(layout(1_000, 8), i)));
+    let huge: Vec<_> = (0..HUGE_ONES as u64).map_while(|i| Object::try_new(layout(2 * MIB, 8), i)).collect();
+    let mapped = gort::stats().huge_inuse as usize;
+    objects.iter().chain(&huge).for_each(Object::check);
+    let small = objects.len();
+    objects.clear();
+    (small, huge.len(), mapped)
+}
+
+const SMALL_ONES: usize = 20_000;
+const HUGE_ONES: usize = 100;
+
+/// More bytes than may be locked are refused, what was there once is there again, and all of it when nothing is locked any more. A heap
+/// that stands has its addresses: only mappings for huge objects are refused then, and they are served from the heap.
 #[test]
 fn locked_memory_is_limited() {
     for stands in [false, true] {
         let when = if stands { "with a heap that stands" } else { "before the heap starts" };
-        Case::new("locked_memory_is_limited", when).succeeds(|| {
+        let case = Case::new("locked_memory_is_limited", when).env("GODEBUG", "hugemin=1100KiB");
+        case.succeeds(|| {
             let mut objects = Vec::with_capacity(100_000);
             let mut random = Random::new(42);
             if stands {
@@ -144,19 +162,43 @@ fn locked_memory_is_limited() {
             let Some(limit) = lock_what_comes() else {
                 return println!("skipped: memory cannot be locked here");
             };
-            // Nothing that is refused breaks anything, and what was there once is there again. A heap that stands has its addresses.
-            let mut most = 0;
+            let mut most = (0, 0, 0);
+            let mut nulls = 0;
             for round in 0..4 {
-                use_heap(&mut random, 3_000, &mut objects);
+                nulls += use_heap(&mut random, 3_000, &mut objects);
                 gort::free_os_memory();
                 objects.clear();
-                objects.extend((0..20_000).map_while(|i| Object::try_new(layout(1_000, 8), i)));
-                let count = objects.len();
-                assert!(count >= most - most / 10, "round {round}: {count} objects, {most} before");
-                assert!(!stands || count == 20_000, "{count} objects of a heap that may lock {limit} bytes");
-                most = most.max(count);
-                objects.clear();
+                let there = what_there_is(&mut objects);
+                let (small, huge, mapped) = there;
+                nulls += SMALL_ONES - small + HUGE_ONES - huge;
+                assert!(mapped <= limit, "round {round}: {mapped} bytes are mapped, {limit} may be locked");
+                if stands {
+                    assert_eq!((small, huge), (SMALL_ONES, HUGE_ONES), "round {round}: it has its addresses");
+                    let least = limit / 2 / (2 * MIB) * (2 * MIB);
+                    assert!(
+                        mapped >= least,
+                        "round {round}: {mapped} bytes are mapped, {limit} may be locked"
+                    );
+                }
+                assert!(small >= most.0 - most.0 / 10, "round {round}: {there:?}, {most:?} before");
+                assert!(
+                    huge + 1 >= most.1 && mapped + 2 * MIB >= most.2,
+                    "round {round}: {there:?}, {most:?} before"
+                );
+                most = (small.max(most.0), huge.max(most.1), mapped.max(most.2));
             }
+            assert_eq!(nulls > 0, !stands, "{nulls} nulls: without a refusal the test has no subject");
+            // SAFETY: no preconditions.
+            assert_eq!(unsafe { libc::munlockall() }, 0);
+            let (small, huge, mapped) = what_there_is(&mut objects);
+            // A heap that has started has the addresses that it got.
+            let least = if most.0 == 0 { SMALL_ONES } else { most.0 };
+            assert!(small >= least, "{small} objects when nothing is locked, {most:?} before");
+            assert_eq!(
+                (huge, mapped),
+                (HUGE_ONES, HUGE_ONES * 2 * MIB),
+                "huge objects when nothing is locked"
+            );
         });
     }
 }

@@ -6,11 +6,12 @@
 mod common;
 
 use std::fs;
+use std::io::{Read, Write, pipe};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use common::{Case, Ledger, Object, PAGE, check_heap, fork, keeps_errno, layout, wait_for};
+use common::{Case, Ledger, Object, PAGE, check_heap, fork, keeps_errno, layout, seconds_until, wait_for};
 use gort::Call;
 
 const KIB: usize = 1 << 10;
@@ -22,6 +23,8 @@ const THREADS: usize = 3;
 const SECONDS: u32 = 30;
 /// The forked child's answer when its program ended before the refusal's turn came.
 const OVER: i32 = 42;
+/// Bytes by which the C library's part of what is mapped may differ.
+const MAPPED_MORE: usize = 512 * KIB;
 
 /// What a kind of call may be refused with, as its manual page lists it and as filters for system calls answer; the usual one first. And
 /// how many refusals in a row are tried.
@@ -235,6 +238,14 @@ fn survives(kind: Call, errno: i32, n: u64, count: u64, sum: &mut Ledger) -> boo
     free_all(more, sum);
     assert_eq!(Ledger::of(&gort::stats()), *sum, "{what}, afterwards");
     gort::free_os_memory();
+    if std::env::var("GODEBUG").is_ok_and(|v| v.contains("scavthread")) {
+        // The background thread may have had some of it in hand.
+        let _ = seconds_until(5, || {
+            gort::free_os_memory();
+            let stats = gort::stats();
+            stats.heap_inuse == 0 && stats.heap_released == stats.heap_idle
+        });
+    }
     let stats = gort::stats();
     assert_eq!((stats.heap_alloc, stats.heap_inuse, stats.huge_inuse), (0, 0, 0), "{what}: not given back");
     assert_eq!(stats.heap_released, stats.heap_idle, "{what}: not with the kernel");
@@ -242,19 +253,45 @@ fn survives(kind: Call, errno: i32, n: u64, count: u64, sum: &mut Ledger) -> boo
     came
 }
 
-/// How many refusals of one kind come in a fresh heap: each in a child of its own, with the errnos in turn.
-fn fresh(kind: Call, errnos: &[i32], count: u64) -> u64 {
-    for n in 0.. {
+/// Bytes that are mapped after `survives` when nothing is refused.
+fn mapped_as_a_rule() -> usize {
+    const NEVER: u64 = 1 << 40;
+    let (mut from_child, mut to_parent) = pipe().expect("a pipe");
+    let pid = fork(SECONDS, || {
+        assert!(!survives(Call::Map, libc::ENOMEM, NEVER, 0, &mut Ledger::new()));
+        to_parent.write_all(&mapped().to_le_bytes()).expect("the parent reads");
+        0
+    });
+    assert_eq!(wait_for(pid), 0);
+    let mut bytes = [0; size_of::<usize>()];
+    from_child.read_exact(&mut bytes).expect("the child has written");
+    usize::from_le_bytes(bytes)
+}
+
+/// How many refusals of one kind come in a fresh heap: each in a child of its own, with the errnos in turn. Every `step`th call is refused.
+fn fresh(kind: Call, errnos: &[i32], count: u64, step: usize) -> u64 {
+    let most = mapped_as_a_rule() + MAPPED_MORE;
+    for (turn, n) in (0..).step_by(step).enumerate() {
         // The parent's heap is never started, so each child starts one of its own.
-        let errno = errnos[n as usize % errnos.len()];
-        let body = || if survives(kind, errno, n, count, &mut Ledger::new()) { 0 } else { OVER };
+        let errno = errnos[turn % errnos.len()];
+        let body = || {
+            let came = survives(kind, errno, n, count, &mut Ledger::new());
+            let now = mapped();
+            assert!(now <= most, "{kind:?} {errno}, call {n}: {} bytes are lost", now - most + MAPPED_MORE);
+            if came { 0 } else { OVER }
+        };
         match wait_for(fork(SECONDS, body)) {
             0 => {}
-            OVER => return n,
+            OVER => return turn as u64,
             status => panic!("{kind:?} {errno}, call {n}: the child ended with {status}"),
         }
     }
     0
+}
+
+/// A case in which what is mapped does not depend on which threads the C library has arenas for.
+fn case(test: &str, case: &str, godebug: &str) -> Case {
+    Case::new(test, case).env("GODEBUG", godebug).env("MALLOC_ARENA_MAX", "1")
 }
 
 /// Refuses each call of a kind, alone and with those that follow, and fails when fewer calls came than the program must make. Each call
@@ -262,18 +299,17 @@ fn fresh(kind: Call, errnos: &[i32], count: u64) -> u64 {
 fn each_call(test: &str, kind: Call, least: u64) {
     let (errnos, row) = refusals(kind);
     let all = std::env::var("GORT_FAULTS").is_ok_and(|v| v == "all");
-    let case = Case::new(test, &format!("{kind:?}"));
-    case.env("GODEBUG", "hugemin=1100KiB").succeeds(|| {
+    case(test, &format!("{kind:?}"), "hugemin=1100KiB").succeeds(|| {
         common::deadline(if all { 1_800 } else { 300 });
         let turns = if all { errnos.len() } else { 1 };
         for turn in 0..turns {
             let mut errnos = errnos.to_vec();
             errnos.rotate_left(turn);
-            let came = fresh(kind, &errnos, 1);
+            let came = fresh(kind, &errnos, 1, 1);
             assert!(came >= least, "only {came} calls were refused");
             println!("{kind:?}: {came} calls, refused alone, errnos {errnos:?}");
         }
-        let came = fresh(kind, errnos, row);
+        let came = fresh(kind, errnos, row, 1);
         assert!(came > 0, "no call was refused");
         println!("{kind:?}: {came} calls, refused in a row");
     });
@@ -332,5 +368,69 @@ fn what_could_not_be_unmapped_goes_when_it_can() {
         gort::refuse_calls(Call::Unmap, 0, 0, 0);
         drop(Object::new(layout(HUGE, 8), 1));
         assert!(mapped() < before + 4 * MIB, "{} bytes are still mapped", mapped() - before);
+    });
+}
+
+/// Refuses some of the calls of each of these kinds, alone and with those that follow, with another word in `GODEBUG`.
+fn some_calls(test: &str, kinds: &[Call], word: &str) {
+    for &kind in kinds {
+        let (errnos, row) = refusals(kind);
+        case(test, &format!("{kind:?}"), &format!("hugemin=1100KiB,{word}")).succeeds(|| {
+            common::deadline(300);
+            for count in [1, row] {
+                let came = fresh(kind, errnos, count, 23);
+                assert!(came > 0, "no call was refused");
+                println!("{kind:?}: {came} refusals with {word}");
+            }
+        });
+    }
+}
+
+#[test]
+fn calls_of_guarded_objects() {
+    let kinds = [Call::Map, Call::Unmap, Call::Protect, Call::Advise, Call::Name];
+    some_calls("calls_of_guarded_objects", &kinds, "guardrate=1");
+}
+
+#[test]
+fn calls_beside_a_background_thread() {
+    some_calls("calls_beside_a_background_thread", &[Call::Map, Call::Protect, Call::Advise], "scavthread=1");
+}
+
+#[test]
+fn pages_of_guarded_objects_that_the_kernel_keeps_are_booked_until_it_takes_them() {
+    const NAME: &str = "pages_of_guarded_objects_that_the_kernel_keeps_are_booked_until_it_takes_them";
+    /// More than there are places.
+    const MANY: u64 = 300;
+    Case::new(NAME, "it").env("GODEBUG", "guardrate=1").succeeds(|| {
+        drop(Object::new(layout(100, 8), 1));
+        gort::free_os_memory();
+        let pages = || gort::stats().heap_inuse;
+        let before = pages();
+        let object = Object::new(layout(100 * KIB, 8), 2);
+        let with_one = pages();
+        assert!(with_one >= before + 100 * KIB as u64, "it is not counted");
+        gort::refuse_calls(Call::Advise, libc::EINVAL, 0, u64::MAX);
+        drop(object);
+        assert_eq!(pages(), with_one, "it has its frames");
+        // All places have an object at one end or the other, and what is there is never taken for zeros.
+        for i in 0..MANY {
+            drop(Object::zeroed(layout(100 + 300 * i as usize, 8), i));
+        }
+        let kept = pages();
+        assert!(kept > with_one + 4 * MIB as u64, "only {} bytes are kept", kept - before);
+        check_heap();
+        // The kernel takes them when it is asked again,
+        gort::refuse_calls(Call::Advise, 0, 0, 0);
+        gort::free_os_memory();
+        assert_eq!(pages(), before, "not all was given back");
+        // and when another object was in their place.
+        gort::refuse_calls(Call::Advise, libc::EINVAL, 0, u64::MAX);
+        (0..MANY).for_each(|i| drop(Object::zeroed(layout(5_000, 8), i)));
+        gort::refuse_calls(Call::Advise, 0, 0, 0);
+        assert!(pages() > before);
+        (0..MANY).for_each(|i| drop(Object::zeroed(layout(1_000, 8), i)));
+        assert_eq!(pages(), before, "not all was given back with the next object");
+        check_heap();
     });
 }

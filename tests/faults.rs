@@ -216,8 +216,8 @@ fn each_call_of_a_heap_that_goes_on() {
 
 #[test]
 fn calls_refused_at_random_on_several_threads() {
-    Case::new("calls_refused_at_random_on_several_threads", "it").env("GODEBUG", "hugemin=1100KiB").succeeds(
-        || {
+    for words in ["hugemin=1100KiB", "hugemin=1100KiB,guardrate=1"] {
+        Case::new("calls_refused_at_random_on_several_threads", words).env("GODEBUG", words).succeeds(|| {
             let mut random = Random::new(2);
             let mut sum = Ledger::new();
             for _ in 0..15 {
@@ -244,8 +244,8 @@ fn calls_refused_at_random_on_several_threads() {
             program.free_all(&mut sum);
             gort::free_os_memory();
             assert_eq!(gort::stats().heap_inuse, 0);
-        },
-    );
+        });
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Nothing is stopped or flushed for them: each thread's counts are part of its bins, and a total is a sum over all bins.
 
 use crate::base::{Class, NUM_CLASSES};
+use crate::guard;
 use crate::heap::{block_size, heap};
 use crate::mcache::{self, Counts, Entered, MCache, each_mcache};
 use crate::mcentral::{self, CentralCounts, central};
@@ -303,7 +304,7 @@ pub fn free_os_memory() -> u64 {
     mcache::drop_large(heap, own, true);
     mcentral::trim_all(heap, true);
     heap.raise_pressure();
-    heap.release_all().0 as u64
+    (heap.release_all().0 + guard::release_all(heap).0) as u64
 }
 
 /// Sets the soft memory limit in bytes, `u64::MAX` for none, and returns the old one. The limit covers heap and metadata; it

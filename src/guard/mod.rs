@@ -89,9 +89,9 @@ pub(crate) fn has_place() -> bool {
 pub(crate) fn alloc(heap: &Heap, request: &Request, by: &Trace) -> Option<NonNull<u8>> {
     let mut pool = POOL.lock();
     fault::install();
-    let (p, committed) = pool.alloc(request, by)?;
+    let (p, more) = pool.alloc(request, by)?;
     drop(pool);
-    heap.book_guarded(committed.0 as isize);
+    heap.book_guarded(more.0 as isize);
     Some(p)
 }
 
@@ -101,9 +101,9 @@ pub(crate) fn alloc(heap: &Heap, request: &Request, by: &Trace) -> Option<NonNul
 pub(crate) fn free(heap: &Heap, p: *mut u8, said: Option<Class>, by: &Trace) -> Object {
     let mut pool = POOL.lock();
     match pool.free(p.addr(), said, by) {
-        Ok((object, committed)) => {
+        Ok((object, less)) => {
             drop(pool);
-            heap.book_guarded(-(committed.0 as isize));
+            heap.book_guarded(-(less.0 as isize));
             object
         }
         Err(refusal) => {
@@ -138,6 +138,16 @@ pub(crate) fn check_size(p: *const u8, size: usize, by: &Trace) {
 /// Notes that the program may use another number of bytes of an object from now on, none beyond what is accounted for it.
 pub(crate) fn resized(p: *const u8, usable: usize) {
     POOL.lock().resized(p.addr(), usable);
+}
+
+/// Tries again to give back pages that the kernel refused to take when their objects were freed. Returns the bytes.
+pub(crate) fn release_all(heap: &Heap) -> Bytes {
+    if START.load(Relaxed) == 0 {
+        return Bytes(0);
+    }
+    let gone = POOL.lock().release_all();
+    heap.book_guarded(-(gone.0 as isize));
+    gone
 }
 
 /// Takes the lock of this layer before a fork.

@@ -16,6 +16,7 @@
 //! Invariants: each place is live or waits, once; a place that is live has pages that are open, others have none.
 #![expect(unsafe_code, reason = "opens and closes its own reservation, and fills what is beside objects")]
 
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::slice;
 
@@ -86,6 +87,8 @@ pub(super) struct Place {
     pub(super) bytes: usize,
     pub(super) usable: usize,
     pub(super) class: Option<Class>,
+    /// Bytes that are booked for it: its object's pages, and those of former objects that the kernel refused to take back.
+    booked: usize,
     pub(super) allocated: Trace,
     pub(super) freed: Trace,
 }
@@ -97,6 +100,7 @@ impl Place {
         bytes: 0,
         usable: 0,
         class: None,
+        booked: 0,
         allocated: Trace::NONE,
         freed: Trace::NONE,
     };
@@ -189,7 +193,7 @@ impl Pool {
         self.waiting > LEAST_WAITING && !self.closed
     }
 
-    /// A new object, and the bytes that were opened for it.
+    /// A new object, and how many more bytes are to be booked for its place.
     pub(super) fn alloc(&mut self, request: &Request, by: &Trace) -> Option<(NonNull<u8>, Bytes)> {
         let (bytes, usable) = (request.bytes.0, request.usable);
         if !self.has_place() || bytes > ROOM || usable > bytes {
@@ -207,11 +211,14 @@ impl Pool {
             return None;
         }
         place.allocated = *by;
+        let before = self.places[index].booked;
+        place.booked = (before + len).min(ROOM);
+        let more = place.booked - before;
         self.first = (self.first + 1) % PLACES;
         self.waiting -= 1;
         self.fill(&place);
         self.places[index] = place;
-        Some((NonNull::new(ptr::with_exposed_provenance_mut(addr))?, Bytes(len)))
+        Some((NonNull::new(ptr::with_exposed_provenance_mut(addr))?, Bytes(more)))
     }
 
     /// What is beside the bytes that the program may use of a live object, on its pages.
@@ -242,7 +249,7 @@ impl Pool {
         behind.or_else(|| before.iter().rposition(|&b| b != PATTERN).map(|i| place.addr - before.len() + i))
     }
 
-    /// Frees an object; with it, the bytes that were open for it.
+    /// Frees an object; with it, how many bytes are booked for its place no more.
     pub(super) fn free(
         &mut self,
         addr: usize,
@@ -269,14 +276,31 @@ impl Pool {
             // Refused, an access after the free is not noticed; nothing else depends on it.
             // SAFETY: pages of this place, whose object is given up.
             let _ = unsafe { Linux.forbid(from, len) };
-            // SAFETY: as above, and nobody relies on their contents.
-            let _ = unsafe { Linux.release(from, len) };
         }
         let place = &mut self.places[index];
         (place.state, place.freed) = (State::Freed, *by);
         self.ring[(self.first + self.waiting) % PLACES] = index as u8;
         self.waiting += 1;
-        Ok((object, Bytes(len)))
+        Ok((object, self.release(index)))
+    }
+
+    /// Gives the frames of a freed place back. How many bytes are booked for it no more: none when the kernel refuses.
+    fn release(&mut self, index: usize) -> Bytes {
+        let (place, room) = (&self.places[index], self.room(index));
+        let (from, len) = place.pages(self.page);
+        // Frames of former objects may be anywhere in the room.
+        let (from, len) = if place.booked > len { (room, ROOM) } else { (from, len) };
+        let from = NonNull::new(ptr::with_exposed_provenance_mut(from));
+        // SAFETY: pages of this place, whose object is given up: nobody relies on their contents.
+        let gone = from.is_some_and(|from| unsafe { Linux.release(from, len) });
+        let booked = &mut self.places[index].booked;
+        Bytes(if gone { mem::take(booked) } else { 0 })
+    }
+
+    /// Tries again to give back what the kernel refused to take. How many bytes are booked no more.
+    pub(super) fn release_all(&mut self) -> Bytes {
+        let kept = |place: &Place| place.state == State::Freed && place.booked > 0;
+        Bytes((0..PLACES).map(|i| if kept(&self.places[i]) { self.release(i).0 } else { 0 }).sum())
     }
 
     /// The live object that starts at an address.
@@ -331,6 +355,7 @@ impl Pool {
                 let room = self.room(i);
                 check!(place.addr == room || place.addr + place.bytes == room + ROOM; place = i);
                 check!(place.usable <= place.bytes && place.bytes <= ROOM; place = i);
+                check!(place.pages(self.page).1 <= place.booked && place.booked <= ROOM; place = i);
             }
         }
     }

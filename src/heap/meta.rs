@@ -197,4 +197,42 @@ mod tests {
         assert_eq!(meta.alloc(Bytes(4096)), Some(blocks[3]));
         assert_eq!(meta.alloc(Bytes(4096)), None);
     }
+
+    /// The ranges of [from, to) in the order of addresses, as the kernel says: their bytes, and whether they can be written to.
+    #[cfg(feature = "hardened")]
+    fn ranges(from: usize, to: usize) -> Vec<(usize, bool)> {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut ranges: Vec<(usize, bool)> = Vec::new();
+        for line in maps.lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|n| usize::from_str_radix(n, 16).unwrap().clamp(from, to));
+            let is_open = rest.starts_with("rw");
+            match ranges.last_mut() {
+                _ if start == end => {}
+                Some(last) if last.1 == is_open => last.0 += end - start,
+                _ => ranges.push((end - start, is_open)),
+            }
+        }
+        ranges
+    }
+
+    #[test]
+    #[cfg(feature = "hardened")]
+    fn a_gap_follows_each_mebibyte() {
+        const CHUNKS: usize = 5;
+        let mut meta = Meta::new(Linux, Bytes(CHUNKS * ((1 << 20) + GUARD))).unwrap();
+        // Blocks of many sizes, so that not all end where a chunk does.
+        for bytes in (0..).map(|i| Bytes((i * 7919) % (64 << 10) + 1)) {
+            let Some(block) = meta.alloc(bytes) else { break };
+            // SAFETY: the block is ours, and that long.
+            unsafe { block.write_bytes(0xa5, block_size(bytes).0) };
+        }
+        let got = ranges(meta.start as usize, meta.end as usize + GUARD);
+        let chunk = [(1 << 20, true), (64 << 10, false)];
+        let mut expected: Vec<_> = core::iter::repeat_n(chunk, CHUNKS).flatten().collect();
+        // The last gap and the upper guard are one range.
+        expected.last_mut().unwrap().0 += GUARD;
+        assert_eq!(got, expected);
+    }
 }

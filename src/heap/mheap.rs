@@ -68,7 +68,7 @@ pub(crate) struct Heap {
     pub(super) huge_bytes: AtomicUsize,
     /// Huge objects.
     pub(super) huge_objects: AtomicUsize,
-    /// Bytes of guarded objects' pages.
+    /// Bytes of guarded objects' pages, and of those that the kernel did not take back.
     pub(super) guarded: AtomicUsize,
     /// The most bytes that spans and huge objects ever had together.
     pub(super) peak: AtomicUsize,
@@ -421,7 +421,7 @@ impl Heap {
         self.huge_from.load(Relaxed)
     }
 
-    /// Books pages that are a guarded object's now; negative: no more.
+    /// Books pages that have frames for a guarded object now; negative: no more.
     pub(crate) fn book_guarded(&self, bytes: isize) {
         self.guarded.fetch_add(bytes as usize, Relaxed);
         if bytes > 0 {

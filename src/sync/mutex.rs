@@ -189,6 +189,11 @@ mod tests {
     extern crate std;
     use super::{LockCounts, Mutex};
     use std::{sync::Arc, thread, vec::Vec};
+    #[cfg(debug_assertions)]
+    use {
+        crate::throw::ENDS_PROCESS,
+        std::{env, format, os::unix::process::ExitStatusExt, process::Command},
+    };
 
     #[test]
     fn increments_are_not_lost() {
@@ -233,5 +238,35 @@ mod tests {
         drop(a);
         drop(b);
         drop(low.lock());
+    }
+
+    /// Two locks that may not be taken in this order end the process, in a debug build.
+    #[cfg(debug_assertions)]
+    #[test]
+    fn ranks_may_not_be_taken_downwards_nor_twice() {
+        const CASE: &str = "GORT_TEST_CASE";
+        let (low, high, other) = (Mutex::<(), 1>::new(()), Mutex::<(), 2>::new(()), Mutex::<(), 2>::new(()));
+        let take = |case: &str| {
+            let _held = high.lock();
+            match case {
+                "downwards" => drop(low.lock()),
+                _ => drop(other.lock()),
+            }
+        };
+        if let Ok(case) = env::var(CASE) {
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: the limit is valid for a read.
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            ENDS_PROCESS.store(true, super::Relaxed);
+            return take(&case);
+        }
+        for (case, facts) in [("downwards", "rank=1, held_bits=4"), ("twice", "rank=2, held_bits=4")] {
+            let name = "sync::mutex::tests::ranks_may_not_be_taken_downwards_nor_twice";
+            let mut again = Command::new(env::current_exe().unwrap());
+            let out = again.args(["--exact", name, "--nocapture"]).env(CASE, case).output().unwrap();
+            assert_eq!(out.status.signal(), Some(libc::SIGABRT), "{case}: {out:?}");
+            let line = format!("gort: fatal: lock order: this rank may not be taken now ({facts})\n");
+            assert_eq!(str::from_utf8(&out.stderr), Ok(line.as_str()), "{case}");
+        }
     }
 }
