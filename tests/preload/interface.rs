@@ -4,6 +4,7 @@
 //! are run on glibc's allocator as well.
 
 use std::env;
+use std::process::Command;
 
 use crate::library::{Outcome, Program, Way, include, passes_in, shared};
 use crate::xml;
@@ -43,7 +44,7 @@ pass! {
     mallopt_accepts: "mallopt.c", &[], BOTH;
     the_c_library_has_the_same_heap: "libc_allocates.c", &[], ALL;
     sized_frees: "sized.c", &[], &[Way::Shared, Way::Static];
-    operators_of_cxx: "operators.cpp", &[], &[Way::Libc, Way::Preload, Way::Static];
+    operators_of_cxx: "operators.cpp", &[], ALL;
     bad_alloc_of_the_cxx_library: "bad_alloc.cpp", &[], &[Way::Libc, Way::Archive, Way::Static, Way::StaticPie];
     bad_alloc_is_thrown: "bad_alloc.cpp", GORT, &[Way::Preload, Way::Shared];
     bad_alloc_in_a_bare_program: "bare.cpp", &[], ALL;
@@ -116,6 +117,42 @@ fn bad_alloc_in_a_library_loaded_late() {
         }
         let plugin = Program::compile("interface/plugin.cpp", &flags, Way::Libc);
         Program::compile("interface/host.c", &[], way).run().arg(plugin.path()).passes();
+    }
+}
+
+/// A library with a libstdc++ of its own, which nobody else finds: it works, and gets one line when memory ends.
+#[test]
+fn no_bad_alloc_in_a_library_with_its_own_cxx_library() {
+    let plugin =
+        Program::compile("interface/plugin.cpp", &["-fPIC", "-shared", "-static-libstdc++"], Way::Libc);
+    for way in [Way::Libc, Way::Archive] {
+        Program::compile("interface/host.c", &[], way).run().arg(plugin.path()).passes();
+    }
+    for way in [Way::Preload, Way::Shared] {
+        let outcome = Program::compile("interface/host.c", &[], way).run().arg(plugin.path()).output();
+        assert_eq!(
+            outcome.fatal_line(),
+            "gort: fatal: operator new: memory is exhausted, and std::bad_alloc is not in the process"
+        );
+    }
+}
+
+/// LLVM's C++ library in place of GCC's.
+#[test]
+fn operators_and_bad_alloc_of_libcxx() {
+    const LIBCXX: &[&str] = &["-stdlib=libc++", "-std=c++17"];
+    let mut command = Command::new("clang++");
+    command.args(LIBCXX).args(["-shared", "-include", "new", "-x", "c++", "-o", "/dev/null", "/dev/null"]);
+    if !command.output().is_ok_and(|out| out.status.success()) {
+        eprintln!("no clang++ with libc++ (Debian: clang libc++-dev libc++abi-dev): it is not tried");
+        return;
+    }
+    for way in [Way::Libc, Way::Preload, Way::Shared] {
+        let compile = |source: &str| Program::compile_by("clang++", source, LIBCXX, way);
+        for name in ["operators", "bad_alloc", "bare", "replaced"] {
+            compile(&format!("interface/{name}.cpp")).run().passes();
+        }
+        compile("interface/exhausted.cpp").run().limit(libc::RLIMIT_AS, ADDRESSES).passes();
     }
 }
 
