@@ -161,8 +161,13 @@ pub(crate) struct Program {
 impl Program {
     /// Compiles C (`.c`) or C++ (`.cpp`), a path below `tests/preload`, with additional flags.
     pub(crate) fn compile(source: &str, flags: &[&str], way: Way) -> Self {
+        Self::compile_by(if source.ends_with(".cpp") { "c++" } else { "cc" }, source, flags, way)
+    }
+
+    /// As `compile`, by this compiler.
+    pub(crate) fn compile_by(compiler: &str, source: &str, flags: &[&str], way: Way) -> Self {
         let dir = Scratch::new();
-        let mut command = Command::new(if source.ends_with(".cpp") { "c++" } else { "cc" });
+        let mut command = Command::new(compiler);
         command.args(["-Wall", "-Werror", "-O1", "-fno-builtin", "-g", "-pthread"]).arg("-I").arg(include());
         command.args(flags).arg(sources().join(source)).arg("-o").arg(dir.path().join("program"));
         way.link(&mut command);

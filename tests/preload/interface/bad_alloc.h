@@ -68,7 +68,7 @@ void without_handler()
             CHECK(make(opaque(size)) == nullptr);
     }
     try {
-        (void)!::operator new(opaque(PTRDIFF_MAX));
+        opaque_pointer(::operator new(opaque(PTRDIFF_MAX)));
         CHECK(false);
     } catch (const std::exception &e) {
         CHECK(std::string(e.what()) == "std::bad_alloc");
@@ -121,6 +121,7 @@ void handler_throws()
     std::set_new_handler(nullptr);
     // [expr.new]: bad_array_new_length is thrown by the expression, before any allocation function is called; it is a
     // bad_alloc.
+#ifndef __clang__ // It asks for SIZE_MAX bytes instead.
     bool thrown = false;
     try {
         delete[] new long[opaque(SIZE_MAX / 2)];
@@ -128,6 +129,7 @@ void handler_throws()
         thrown = true;
     }
     CHECK(thrown);
+#endif
 }
 
 // The heap is as good as before.

@@ -9,7 +9,7 @@ int main()
 {
     bool thrown = false;
     try {
-        (void)!::operator new(opaque(PTRDIFF_MAX));
+        opaque_pointer(::operator new(opaque(PTRDIFF_MAX)));
     } catch (const std::bad_alloc &) {
         thrown = true;
     }

@@ -16,7 +16,7 @@ static void zero_where_dirt_was(size_t size)
         free(dirty[i]);
     for (int i = 0; i < 3; i++) {
         dirty[i] = calloc(size, 1);
-        CHECK_FOR(size, i, dirty[i] != NULL);
+        CHECK_FOR(size, i, dirty[i] != NULL && is_aligned_for(dirty[i], size));
         CHECK_FOR(size, i, is_zero(dirty[i], size));
         memset(dirty[i], 0x5a, malloc_usable_size(dirty[i]));
     }
@@ -35,7 +35,8 @@ static void zero_across_sizes(size_t big, size_t small)
     free(dirty);
     for (size_t i = 0; i < count; i++) {
         blocks[i] = calloc(1, small);
-        CHECK_FOR(small, i, blocks[i] != NULL && is_zero(blocks[i], small));
+        CHECK_FOR(small, i, blocks[i] != NULL && is_aligned_for(blocks[i], small));
+        CHECK_FOR(small, i, is_zero(blocks[i], small));
         memset(blocks[i], 0xa5, small);
     }
     for (size_t i = 0; i < count; i++)
@@ -97,6 +98,7 @@ int main(void)
     for (size_t count = 1; count <= 300; count++) {
         void *p = calloc(count, 24);
         CHECK_FOR(count, 24, p != NULL && malloc_usable_size(p) >= count * 24 && is_zero(p, count * 24));
+        CHECK_FOR(count, 24, is_aligned_for(p, count * 24));
         free(p);
     }
     too_much();

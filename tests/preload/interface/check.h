@@ -63,6 +63,15 @@ __attribute__((unused)) static int is_aligned(const void *p, size_t alignment)
     return ((uintptr_t)p & (alignment - 1)) == 0;
 }
 
+/* malloc(3): "suitably aligned for any type that fits into the requested size or less": 16 bytes from 16 bytes up. */
+__attribute__((unused)) static int is_aligned_for(const void *p, size_t size)
+{
+    size_t alignment = 16;
+    while (alignment > size)
+        alignment /= 2;
+    return is_aligned(p, alignment);
+}
+
 /* Eight bytes anywhere. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 

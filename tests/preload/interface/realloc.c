@@ -9,7 +9,7 @@ static const size_t SIZES[] = { 1, 24, 1000, 5000, 40000, 100000, 3 * MIB, 70 * 
 static void of_null(void)
 {
     void *p = realloc(NULL, opaque(100));
-    CHECK(p != NULL);
+    CHECK(p != NULL && is_aligned_for(p, 100));
     memset(p, 1, 100);
     free(p);
     void *q[2] = { realloc(NULL, opaque(0)), realloc(NULL, opaque(0)) };
@@ -45,7 +45,7 @@ static void keeps_contents(void)
             CHECK(p != NULL);
             fill(p, 0, SIZES[i], i);
             KEEPS_ERRNO(p = realloc(p, SIZES[j]));
-            CHECK_FOR(SIZES[i], SIZES[j], p != NULL);
+            CHECK_FOR(SIZES[i], SIZES[j], p != NULL && is_aligned_for(p, SIZES[j]));
             CHECK_FOR(SIZES[i], SIZES[j], is_filled(p, least, i));
             fill(p, 0, SIZES[j], j);
             free(p);
@@ -75,6 +75,30 @@ static void failing(void)
     }
 }
 
+/* C17 7.22.3: "suitably aligned so that it may be assigned to a pointer to any type of object with a fundamental alignment
+   requirement". Sizes that grow from nothing, and those of arrays; several blocks of each, as the first of a page is aligned for
+   anything. */
+static void aligned_for_any_type(void)
+{
+    void *p[4] = { NULL }, *q[4] = { NULL };
+    for (size_t size = 1; size <= 9 * MIB; size = next_size(size))
+        for (int i = 0; i < 4; i++) {
+            p[i] = realloc(p[i], size);
+            CHECK_FOR(size, i, p[i] != NULL && is_aligned_for(p[i], size));
+            /* Some begin anew. */
+            if (size % 5 == 0) {
+                free(q[i]);
+                q[i] = NULL;
+            }
+            q[i] = reallocarray(q[i], size, 3);
+            CHECK_FOR(size, i, q[i] != NULL && is_aligned_for(q[i], size * 3));
+        }
+    for (int i = 0; i < 4; i++) {
+        free(p[i]);
+        free(q[i]);
+    }
+}
+
 /* malloc(3): reallocarray "is equivalent to the call realloc(ptr, nmemb * size)". */
 static void arrays(void)
 {
@@ -98,6 +122,7 @@ int main(void)
     to_zero();
     keeps_contents();
     failing();
+    aligned_for_any_type();
     arrays();
     return 0;
 }

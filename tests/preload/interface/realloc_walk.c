@@ -63,7 +63,7 @@ static void make(struct slot *s, size_t size)
     default:
         s->p = malloc(size);
     }
-    CHECK_FOR(size, 0, s->p != NULL);
+    CHECK_FOR(size, 0, s->p != NULL && is_aligned_for(s->p, size));
     s->size = size;
     s->seed = random_number();
     fill(s->p, 0, size, s->seed);
@@ -74,7 +74,7 @@ static void resize(struct slot *s, size_t size)
 {
     size_t least = size < s->size ? size : s->size;
     s->p = realloc(s->p, size);
-    CHECK_FOR(s->size, size, s->p != NULL);
+    CHECK_FOR(s->size, size, s->p != NULL && is_aligned_for(s->p, size));
     check(s, least);
     fill(s->p, least, size, s->seed);
     total += size - s->size;

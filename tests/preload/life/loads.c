@@ -10,37 +10,48 @@ static const char *variable(const char *name) {
     return value;
 }
 
-static void *plugin;
-static void *(*plugin_use)(uint32_t);
+/* A call of the plugin. */
+struct use {
+    void *(*function)(uint32_t);
+    uint32_t tag;
+};
 
 static void *use_body(void *arg) {
-    return plugin_use((uintptr_t)arg);
+    struct use *use = arg;
+    return use->function(use->tag);
 }
 
-/* A plugin, 200 times, each time with a thread of its own. */
+/* The object that a thread of its own gets from the plugin. A thread that used it keeps it loaded until it ends. */
+static struct object *use_in_thread(void *plugin, uint32_t tag) {
+    struct use use = {.tag = tag};
+    *(void **)&use.function = dlsym(plugin, "plugin_use");
+    CHECK(use.function != NULL);
+    void *made;
+    CHECK(pthread_join(start(use_body, &use), &made) == 0);
+    return made;
+}
+
+/* A plugin, 200 times, each time with a thread of its own; the last time in this one. */
 static void mode_plugin(void) {
     long before = 0;
     for (uint32_t i = 0; i < 200; i++) {
-        plugin = dlopen(variable("PLUGIN"), RTLD_NOW | (i % 2 ? RTLD_GLOBAL : RTLD_LOCAL));
+        void *plugin = dlopen(variable("PLUGIN"), RTLD_NOW | (i % 2 ? RTLD_GLOBAL : RTLD_LOCAL));
         if (!plugin)
             say(2, "%s", dlerror());
         CHECK(plugin != NULL);
-        *(void **)&plugin_use = dlsym(plugin, "plugin_use");
-        CHECK(plugin_use != NULL);
-        struct object *mine = NULL;
-        void *other;
-        /* A thread that used the plugin keeps it loaded until it ends. */
-        if (i % 10 == 0)
-            mine = plugin_use(i);
-        CHECK(pthread_join(start(use_body, (void *)(uintptr_t)i), &other) == 0);
-        CHECK(dlclose(plugin) == 0);
-        /* What it made outlives it. */
-        if (mine) {
-            drop(mine);
-            free(mine);
+        struct object *made = use_in_thread(plugin, i);
+        if (i == 199) {
+            drop(made);
+            free(made);
+            struct use here = {.tag = i};
+            *(void **)&here.function = dlsym(plugin, "plugin_use");
+            made = use_body(&here);
         }
-        drop(other);
-        free(other);
+        CHECK(dlclose(plugin) == 0);
+        CHECK((dlopen(variable("PLUGIN"), RTLD_NOW | RTLD_NOLOAD) == NULL) == (i < 199));
+        /* What it made outlives it. */
+        drop(made);
+        free(made);
         if (i == 20)
             before = resident_kib();
     }
@@ -52,9 +63,7 @@ static void *loading_body(void *arg) {
     for (uint32_t i = 0; i < 50; i++) {
         void *library = dlopen(variable("PLUGIN"), RTLD_NOW);
         CHECK(library != NULL);
-        void *(*use)(uint32_t);
-        *(void **)&use = dlsym(library, "plugin_use");
-        struct object *o = use((uintptr_t)arg * 100 + i);
+        struct object *o = use_in_thread(library, (uintptr_t)arg * 100 + i);
         CHECK(dlclose(library) == 0);
         drop(o);
         free(o);

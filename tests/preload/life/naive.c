@@ -3,6 +3,7 @@
  * As it is, it does everything under one lock with all signals blocked, and passes. Each -DNAIVE_... takes one protection away, the
  * way a first attempt at an allocator does without it; then the program that looks for it must fail. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -20,6 +21,11 @@
 struct header {
     struct header *next;
     size_t size;
+#ifdef NAIVE_MODULE
+    /* Where the code that asked for it was loaded to. */
+    const char *module;
+    void *padding;
+#endif
 };
 
 #define CHUNK ((size_t)1 << 20)
@@ -39,7 +45,21 @@ static int lock_word;
 #define LOCK_WORD lock_word
 #endif
 
+#ifdef NAIVE_PID
+/* Knows a forked process by its number: the thread that held the lock is not in it. */
+static void look_for_fork(void) {
+    static pid_t process;
+    if (process != getpid()) {
+        process = getpid();
+        lock_word = 0;
+    }
+}
+#else
+static void look_for_fork(void) {}
+#endif
+
 static void lock(sigset_t *before) {
+    look_for_fork();
 #ifndef NAIVE_SIGNALS
     uint64_t all = ~(uint64_t)0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, before, 8);
@@ -73,10 +93,11 @@ static void after(void) {
 static int stands;
 #endif
 
+#define CACHE_BYTES ((size_t)64 << 10)
+
 #if defined NAIVE_CACHE || defined NAIVE_DANGLING || defined NAIVE_UNLOADED
 static pthread_key_t key;
 static __thread char *cache __attribute__((tls_model("initial-exec")));
-#define CACHE_BYTES ((size_t)64 << 10)
 
 static void thread_ends(void *arg) {
 #ifdef NAIVE_DANGLING
@@ -96,6 +117,39 @@ static void use_cache(void) {
     }
     cache[1]++;
 }
+#elif defined NAIVE_INITIALIZED
+/* There is always a cache: the empty one from the start. */
+static char empty[64];
+static __thread char *volatile cache __attribute__((tls_model("initial-exec"))) = empty;
+
+static void use_cache(void) {
+    cache[1]++;
+}
+#elif defined NAIVE_DYNAMIC
+/* What each thread has of it is allocated at the first use. */
+static __thread volatile char cache[64] __attribute__((tls_model("global-dynamic")));
+
+static void use_cache(void) {
+    cache[1]++;
+}
+#elif defined NAIVE_LARGE
+/* The whole cache is where the loader has room for a few words. */
+static __thread volatile char cache[16 << 10] __attribute__((tls_model("initial-exec")));
+
+static void use_cache(void) {
+    cache[1]++;
+}
+#elif defined NAIVE_THREAD_ID
+/* A vforked process has a number of its own. */
+static void use_cache(void) {
+    static char *caches[1 << 22];
+    char **cache = &caches[gettid()];
+    if (!*cache) {
+        *cache = mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        memset(*cache, 1, CACHE_BYTES);
+    }
+    (*cache)[1]++;
+}
 #else
 static void use_cache(void) {}
 #endif
@@ -106,9 +160,26 @@ static void use_cache(void) {}
 #define TAKEN CHUNK
 #endif
 
+#ifdef NAIVE_SHARED
+#define SHARING MAP_SHARED
+#else
+#define SHARING MAP_PRIVATE
+#endif
+
+#ifdef NAIVE_DEAF
+/* The program's handlers are not to run in a thread of the allocator's; nor does the C library's own then. */
+static void *background(void *arg) {
+    uint64_t all = ~(uint64_t)0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    for (;;)
+        pause();
+    return arg;
+}
+#endif
+
 /* Linked so that it is the first of all constructors. */
 __attribute__((constructor)) static void construct(void) {
-#if !defined NAIVE_FORK && !defined NAIVE_FORK_LATE
+#if !defined NAIVE_FORK && !defined NAIVE_FORK_LATE && !defined NAIVE_PID
     pthread_atfork(prepare, after, after);
 #endif
 #if defined NAIVE_CACHE || defined NAIVE_DANGLING || defined NAIVE_UNLOADED
@@ -121,6 +192,10 @@ __attribute__((constructor)) static void construct(void) {
 #endif
 #ifdef NAIVE_CONSTRUCTED
     stands = 1;
+#endif
+#ifdef NAIVE_DEAF
+    pthread_t id;
+    pthread_create(&id, NULL, background, NULL);
 #endif
     (void)prepare, (void)after;
 }
@@ -161,7 +236,7 @@ static struct header *carve(size_t bytes) {
     write(2, "grows\n", 6);
 #endif
     if ((size_t)(chunk_end - chunk) < bytes) {
-        char *p = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *p = mmap(NULL, TAKEN, PROT_READ | PROT_WRITE, SHARING | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED)
             return NULL;
         chunk = p;
@@ -193,6 +268,17 @@ void *malloc(size_t size) {
     struct header *h;
     sigset_t before;
     lock(&before);
+#ifdef NAIVE_DLSYM
+    static void (*notify)(size_t);
+    if (!notify)
+        notify = (void (*)(size_t))dlsym(RTLD_DEFAULT, "naive_notify");
+    if (notify)
+        notify(size);
+#endif
+#ifdef NAIVE_LOADER
+    Dl_info caller;
+    dladdr(__builtin_return_address(0), &caller);
+#endif
     use_cache();
     if (c < CLASSES - 2) {
         h = free_lists[c];
@@ -210,6 +296,11 @@ void *malloc(size_t size) {
         in_use += rounded;
     }
     unlock(&before);
+#ifdef NAIVE_MODULE
+    Dl_info caller;
+    if (h)
+        h->module = dladdr(__builtin_return_address(0), &caller) ? caller.dli_fbase : NULL;
+#endif
     errno = h ? error : ENOMEM;
     return h ? h + 1 : NULL;
 }
@@ -226,6 +317,10 @@ void free(void *p) {
     int error = errno;
     struct header *h = header_of(p);
     sigset_t before;
+#ifdef NAIVE_MODULE
+    if (h->module && *(const volatile char *)h->module != 0x7f)
+        abort();
+#endif
     lock(&before);
     use_cache();
     in_use -= h->size;

@@ -88,12 +88,14 @@ static void *busy_body(void *arg) {
     return NULL;
 }
 
-/* The C library sends each thread a signal to change its user. */
+/* The C library sends each thread a signal to change its user, and waits for all of them. */
 static void mode_setuid(void) {
+    const char *variable = getenv("ROUNDS");
+    int rounds = variable ? atoi(variable) : 200;
     pthread_t id[6];
     for (int i = 0; i < 6; i++)
         id[i] = start(busy_body, (void *)(uintptr_t)i);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < rounds; i++) {
         CHECK(setresgid(-1, i % 2 ? 0 : 65534, -1) == 0);
         CHECK(setresuid(-1, i % 2 ? 0 : 65534, -1) == 0);
         if (i % 2)

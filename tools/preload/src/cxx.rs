@@ -9,7 +9,7 @@
 //! which call the ordinary ones and catch what those throw: that takes C++.
 
 use core::ffi::{CStr, c_void};
-use core::mem::transmute;
+use core::mem::{MaybeUninit, transmute};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -18,8 +18,31 @@ use heap::c;
 /// The C++ libraries that may be in the process.
 const LIBRARIES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++abi.so.1", c"libc++.so.1"];
 
+/// The function of that name that comes after this library's, if it is a C++ library's. The loader allocates nothing to find it: memory
+/// may be exhausted.
+fn next(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is NUL-terminated.
+    let function = NonNull::new(unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) })?;
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: info is valid for a write.
+    if unsafe { libc::dladdr(function.as_ptr(), info.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: dladdr has filled it in.
+    let file = unsafe { info.assume_init() }.dli_fname;
+    // SAFETY: the loader's name of a library that is loaded, which ends in NUL.
+    let file = unsafe { CStr::from_ptr(file) }.to_bytes();
+    let file = file.rsplit(|&b| b == b'/').next()?;
+    LIBRARIES.iter().any(|library| library.to_bytes() == file).then_some(function)
+}
+
 /// The C++ library's own function of that name, in a process that has a C++ library.
 fn find(name: &CStr) -> Option<NonNull<c_void>> {
+    next(name).or_else(|| find_loaded(name))
+}
+
+/// As `find`, also where only a part of the process sees the C++ library. The loader allocates.
+fn find_loaded(name: &CStr) -> Option<NonNull<c_void>> {
     LIBRARIES.into_iter().find_map(|library| {
         // SAFETY: the name is NUL-terminated; nothing is loaded that is not there yet.
         let handle =

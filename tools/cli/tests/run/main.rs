@@ -4,6 +4,7 @@
 //! A nested cargo builds the library into the target directory of the command itself, where the command finds it.
 
 mod input;
+mod limit;
 mod place;
 mod process;
 mod program;

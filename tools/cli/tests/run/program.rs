@@ -155,6 +155,7 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
         executable(&dir.join(name), elf);
     };
     compile(&dir, "static", &["-static"], "int main() { return 0; }");
+    compile(&dir, "static-pie", &["-static-pie"], "int main() { return 0; }");
     let malloc = "#include <stddef.h>\nvoid *malloc(size_t n) { return NULL; }\nint main() { return 0; }";
     compile(&dir, "own-malloc", &[], malloc);
     machine("32-bit", 4, 1);
@@ -163,6 +164,7 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
     executable(&dir.join("script"), format!("#!{}\n", dir.join("static").display()));
     for (name, message) in [
         ("./static", "cannot run './static' on gort: it is statically linked"),
+        ("./static-pie", "cannot run './static-pie' on gort: it is statically linked"),
         (
             "./script",
             "is statically linked, so no loader can bring the library in (it is the interpreter of './script')",
@@ -174,6 +176,76 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
     ] {
         let line = fails(gort_run().arg(name).current_dir(&dir), 2);
         assert!(line.contains(message), "{line}");
+    }
+}
+
+#[test]
+fn that_uses_musl_is_one_line() {
+    let dir = directory("musl");
+    let (source, program) = (dir.join("musl.c"), dir.join("musl"));
+    fs::write(&source, "int main() { return 0; }").unwrap();
+    let Ok(cc) = Command::new("musl-gcc").arg("-o").arg(&program).arg(&source).output() else {
+        return println!("skipped: no musl-gcc (Debian: musl-tools)");
+    };
+    assert!(cc.status.success(), "{}", text(&cc.stderr));
+    succeeds(&mut Command::new(&program));
+    let line = fails(gort_run().arg(&program), 2);
+    assert!(line.contains("on gort: it uses musl, and the library needs glibc"), "{line}");
+}
+
+/// Root has the capabilities anyway, so that another user runs the command.
+#[test]
+fn that_has_capabilities_is_one_line() {
+    if !is_root() {
+        return println!("skipped: only root can give a file capabilities");
+    }
+    // The directories of the build may be closed to others.
+    let dir = Public::new();
+    let run = |program: &Path| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(dir.0.join("gort"));
+        command.arg("run").arg(program).arg("/proc/self/maps").stdin(Stdio::null());
+        VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
+        command
+    };
+    for (file, name) in
+        [(Path::new(GORT), "gort"), (library(), "libgort.so"), (Path::new("/bin/cat"), "able")]
+    {
+        copy(file, &dir.0.join(name));
+    }
+    let program = dir.0.join("able");
+    assert!(succeeds(&mut run(&program)).contains("libgort.so"));
+    let Ok(setcap) = Command::new("setcap").arg("cap_net_bind_service=ep").arg(&program).output() else {
+        return println!("skipped: no setcap (Debian: libcap2-bin)");
+    };
+    if !setcap.status.success() {
+        return println!("skipped: setcap: {}", text(&setcap.stderr));
+    }
+    let line = fails(&mut run(&program), 2);
+    assert!(
+        line.contains("it runs with capabilities of its file, and then the loader ignores the library"),
+        "{line}"
+    );
+    // They change nothing for root.
+    assert!(succeeds(gort_run().arg(&program).arg("/proc/self/maps")).contains("libgort.so"));
+}
+
+/// A directory that everybody may enter, for files that everybody may run. It goes when it is dropped.
+struct Public(PathBuf);
+
+impl Public {
+    fn new() -> Self {
+        let dir = std::env::temp_dir().join(format!("gort-run-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).expect("the directory for temporary files is writable");
+        fs::set_permissions(&dir, Permissions::from_mode(0o755)).expect("it is ours");
+        Self(dir)
+    }
+}
+
+impl Drop for Public {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

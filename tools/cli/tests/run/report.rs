@@ -51,6 +51,63 @@ fn json_says_what_a_known_program_did() {
     assert!(number(&report, "rss_peak") >= requested - (160 << 20), "the small objects were written to");
 }
 
+/// Makes 96 MiB in blocks of 64 KiB, frees all but every 64th, gives the memory back if it is told to, and prints what it then has in
+/// memory, in KiB.
+const RELEASES: &str = r#"
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    static void *all[1536];
+    for (int i = 0; i < 1536; i++) memset(all[i] = malloc(65536), 1, 65536);
+    for (int i = 0; i < 1536; i++) if (i % 64) free(all[i]);
+    if (argc > 1) malloc_trim(0);
+    char text[8192] = "", line[64];
+    read(open("/proc/self/status", O_RDONLY), text, sizeof text - 1);
+    write(1, line, snprintf(line, sizeof line, "%ld\n", atol(strstr(text, "VmRSS:") + 6)));
+    return 0;
+}
+"#;
+
+/// What is resident is what the program finds itself to have; what it gave back is released.
+#[test]
+fn memory_is_resident_or_released() {
+    let dir = directory("released");
+    let program = compile(&dir, "releases", &["-w"], RELEASES);
+    let run = |args: &[&str]| {
+        let mut command = gort_run();
+        command.args(["--stats", "--stats-json", "heap.json"]).arg(&program).args(args).current_dir(&dir);
+        let out = output(&mut command);
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        let own = text(&out.stdout).trim().parse::<u64>().expect("what it has in memory") << 10;
+        let (report, text) = (json(&dir.join("heap.json")), text(&out.stderr));
+        let (rss, released) = (number(&report, "rss"), number(&report, "heap_released"));
+        // The reports are made one after the other, and the kernel counts in steps.
+        let is_near = |a: u64, b: u64| a.abs_diff(b) <= 2 << 20;
+        assert!(is_near(rss, own), "{rss} bytes resident, {own} by its own count");
+        for (name, bytes) in [("resident", rss), ("released", released)] {
+            let shown = mebibytes_in(text, name);
+            assert!(is_near(shown, bytes), "{name}: {shown} as text, {bytes} as JSON: {text}");
+        }
+        assert!(mebibytes_in(text, "heap in use") > 0, "{text}");
+        (rss, released)
+    };
+    let ((rss_kept, kept), (rss, released)) = (run(&[]), run(&["trim"]));
+    let least = 64 << 20;
+    assert!(released >= kept + least, "{released} bytes released, {kept} when it gives nothing back");
+    assert!(rss + least <= rss_kept, "{rss} bytes resident, {rss_kept} when it gives nothing back");
+}
+
+/// The figure in the line of that name.
+fn mebibytes_in(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(name)).expect("a line of that name");
+    let (number, _) = line.trim().split_once(" MiB").unwrap_or_else(|| panic!("no MiB: {line}"));
+    (number.parse::<f64>().expect("a number") * f64::from(1 << 20)) as u64
+}
+
 /// Internal fragmentation is estimated from the requests that refill a bin. The program knows it exactly.
 #[test]
 fn the_estimate_of_fragmentation_is_near_the_exact_count() {
