@@ -224,10 +224,18 @@ fn refill_usable(size: usize, class: Class, usable: usize) -> *mut u8 {
     checks::handed_out(p, class, size)
 }
 
+/// What does not fit into the bin, or comes to a bin that is watched. Without a frame, for the latter.
+#[inline(never)]
+extern "C" fn flush(p: *mut u8, class: Class) {
+    if !mcache::current().push_watched(class, p) {
+        flush_slow(p, class);
+    }
+}
+
 /// The slow path of a free: no bin yet, or a full one, or one that this signal handler must not use.
 #[cold]
 #[inline(never)]
-extern "C" fn flush(p: *mut u8, class: Class) {
+extern "C" fn flush_slow(p: *mut u8, class: Class) {
     let Some(heap) = crate::heap::heap() else {
         throw!("free: pointer was never allocated"; addr = p);
     };

@@ -4,8 +4,6 @@
 //!
 //! This layer owns the places, the handler of the faults and the words of the report; `mcache` chooses which allocations come here, and
 //! `alloc` brings them.
-//!
-//! The places lie below the heap's reservation, so that one comparison tells a free which objects are not the bins'.
 
 mod fault;
 mod pool;
@@ -17,14 +15,16 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use crate::base::{Bytes, Class, Random};
 use crate::heap::Heap;
 use crate::sync::{Mutex, rank};
-use crate::sys::{self, Linux};
+use crate::sys::{self, Linux, Os};
 pub(crate) use pool::Trace;
 use pool::{Place, Pool};
 
 /// One allocation in so many is guarded; 0: none. Written once, while the heap is set up.
 static RATE: AtomicU64 = AtomicU64::new(0);
-/// Where the places are; 0 as long as there are none. Written once, before `RATE`.
-static START: AtomicUsize = AtomicUsize::new(0);
+/// Where the places are. Written once, before `RATE`.
+static START: AtomicUsize = AtomicUsize::new(NOWHERE);
+/// As long as there are none: far from all addresses that a process has.
+const NOWHERE: usize = 1 << 63;
 
 /// The places. Rank GUARD: alone, but for a fork.
 static POOL: Mutex<Pool, { rank::GUARD }> = Mutex::new(Pool::new());
@@ -50,9 +50,8 @@ pub(crate) struct Object {
 }
 
 /// Starts guarding one allocation in `rate`; `false` without address space for it. Once, while the heap is set up.
-pub(crate) fn start(heap: &Heap, rate: u64) -> bool {
-    let (limit, _) = heap.reservation();
-    let Some(base) = Linux.reserve_below(limit, pool::AREA, pool::GUARD, c"gort: guarded objects") else {
+pub(crate) fn start(rate: u64) -> bool {
+    let Some(base) = Linux.reserve(pool::AREA, pool::GUARD, c"gort: guarded objects") else {
         return false;
     };
     let base = base.as_ptr().expose_provenance();
@@ -67,17 +66,10 @@ pub(crate) fn rate() -> u64 {
     RATE.load(Relaxed)
 }
 
-/// Guarded objects are below this address and no objects of the heap are; 0 when there are none.
-pub(crate) fn bound() -> usize {
-    let start = START.load(Relaxed);
-    if start == 0 { 0 } else { start + pool::AREA }
-}
-
 /// Whether an address is in a guarded object's place, or beside it.
 #[inline]
 pub(crate) fn contains(p: *const u8) -> bool {
-    let start = START.load(Relaxed);
-    start != 0 && p.addr().wrapping_sub(start) < pool::AREA
+    p.addr().wrapping_sub(START.load(Relaxed)) < pool::AREA
 }
 
 /// Whether there is a place for an object, before its stack is walked for nothing.
@@ -142,7 +134,7 @@ pub(crate) fn resized(p: *const u8, usable: usize) {
 
 /// Tries again to give back pages that the kernel refused to take when their objects were freed. Returns the bytes.
 pub(crate) fn release_all(heap: &Heap) -> Bytes {
-    if START.load(Relaxed) == 0 {
+    if START.load(Relaxed) == NOWHERE {
         return Bytes(0);
     }
     let gone = POOL.lock().release_all();

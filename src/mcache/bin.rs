@@ -6,13 +6,14 @@
 //!
 //! An allocation loads `hdr` and adds 65,535: one pointer less, one allocation more. Where the bin held none that borrows from bit 15,
 //! and where it was **armed** for no more allocations it carries into bit 31; either is seen in one test, and then the allocation is the
-//! slow path's. A free stores the pointer behind the last one and adds 1, unless the bin is full or the pointer lies below the thread's
-//! bound. Neither touches the object. Frees are not counted at all: with `net` pointers moved in by slow paths, `frees = held +
+//! slow path's. A free stores the pointer behind the last one and adds 1, unless the bin is full. Neither touches the object. Frees are not counted at all: with `net` pointers moved in by slow paths, `frees = held +
 //! allocations - net`.
 //!
 //! The slow path arms a bin anew, each time for up to 32,767 allocations: it moves what `hdr` has counted to `base`, which is beside the
 //! bins. So a thread comes by the slow path at an allocation that was chosen before, at the cost of nothing in between, and that
 //! is where allocations are sampled.
+//!
+//! In the same way frees come by the slow path where objects are guarded: a bin that is **watched** is full, whatever it holds.
 //!
 //! Only the owning thread writes a bin. Others read `hdr`, `net` and `base` to add up statistics.
 #![expect(unsafe_code, reason = "reads and writes the array of pointers in metadata")]
@@ -41,6 +42,8 @@ pub(super) struct Bins {
     hdr: [AtomicU64; NUM_CLASSES],
     /// The arrays, `room` pointers long; null until a slow path needs one. Owner only.
     slots: [Cell<*mut *mut u8>; NUM_CLASSES],
+    /// How many pointers make a free the slow path's: `cap`, or none of a bin that is watched. Owner only.
+    full: [Cell<u32>; NUM_CLASSES],
     /// Pointers that they may hold. Owner only.
     cap: [Cell<u32>; NUM_CLASSES],
     /// Pointers moved in minus pointers moved out by slow paths. Written by the owner, read by anyone.
@@ -56,6 +59,7 @@ pub(super) struct Bins {
 pub(crate) struct Bin<'a> {
     hdr: &'a AtomicU64,
     slots: &'a Cell<*mut *mut u8>,
+    full: &'a Cell<u32>,
     cap: &'a Cell<u32>,
     net: &'a AtomicI64,
     room: &'a Cell<u16>,
@@ -70,6 +74,7 @@ impl Bins {
         Self {
             hdr: [const { AtomicU64::new(0) }; NUM_CLASSES],
             slots: [const { Cell::new(ptr::null_mut()) }; NUM_CLASSES],
+            full: [const { Cell::new(0) }; NUM_CLASSES],
             cap: [const { Cell::new(0) }; NUM_CLASSES],
             net: [const { AtomicI64::new(0) }; NUM_CLASSES],
             room: [const { Cell::new(0) }; NUM_CLASSES],
@@ -87,6 +92,7 @@ impl Bins {
         Bin {
             hdr: word(&self.hdr, class),
             slots: word(&self.slots, class),
+            full: word(&self.full, class),
             cap: word(&self.cap, class),
             net: word(&self.net, class),
             room: word(&self.room, class),
@@ -109,12 +115,25 @@ impl<'a> Bin<'a> {
         Some(p)
     }
 
-    /// Puts a pointer in; `false` when the bin is full, and for pointers below `bound`.
+    /// Puts a pointer in; `false` when the bin is full, or watched.
     #[inline(always)]
     #[must_use]
-    pub(crate) fn push(self, p: *mut u8, bound: usize) -> bool {
+    pub(crate) fn push(self, p: *mut u8) -> bool {
+        self.push_below(self.full.get(), p)
+    }
+
+    /// As `push`, watched or not.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn push_watched(self, p: *mut u8) -> bool {
+        self.push_below(self.cap.get(), p)
+    }
+
+    /// Puts a pointer in if there are fewer than `full`.
+    #[inline(always)]
+    fn push_below(self, full: u32, p: *mut u8) -> bool {
         let held = self.held();
-        if held >= self.cap() || p.addr() < bound {
+        if held >= full as usize {
             return false;
         }
         // SAFETY: held < cap <= room, and only this thread writes the array.
@@ -222,10 +241,11 @@ impl<'a> Bin<'a> {
         self.room.set(room as u16);
     }
 
-    /// Sets how many pointers it may hold: at least those it holds, at most what the array has room for.
-    pub(super) fn set_cap(self, cap: usize) {
+    /// Sets how many pointers it may hold, at least those it holds, at most what the array has room for; and whether it is watched.
+    pub(super) fn set_cap(self, cap: usize, watched: bool) {
         debug_assert!(cap >= self.held() && cap <= self.room.get() as usize);
         self.cap.set(cap as u32);
+        self.full.set(if watched { 0 } else { cap as u32 });
     }
 
     /// Whether the thread has allocated from the bin since the last look; looking again starts anew if `look`.

@@ -52,8 +52,6 @@ pub(crate) struct MCache {
     /// Entered by marked fast paths (`pop_marked`, `push_marked`), which work on a bin, and by whoever works on `large`; always
     /// busy in stand-ins.
     gate: Biased,
-    /// Objects below this address are not the bins': those that are guarded, if there are any. Owner only.
-    bound: Cell<usize>,
     sampling: Sampling,
     large: LargeCache,
     large_counts: LargeCounts,
@@ -111,7 +109,6 @@ impl MCache {
         Self {
             bins: Bins::new(),
             gate: Biased::new(false),
-            bound: Cell::new(0),
             sampling: Sampling::new(),
             large: LargeCache::new(),
             large_counts: LargeCounts::new(),
@@ -147,7 +144,15 @@ impl MCache {
     #[inline(always)]
     #[must_use]
     pub(crate) fn push(&self, class: Class, p: *mut u8) -> bool {
-        self.bin(class).push(p, self.bound.get())
+        self.bin(class).push(p)
+    }
+
+    /// As `push`, in a thread whose frees are watched because there are guarded objects, for an object that is none. In others it does
+    /// what `push` did.
+    #[inline]
+    #[must_use]
+    pub(crate) fn push_watched(&self, class: Class, p: *mut u8) -> bool {
+        !crate::guard::contains(p) && self.bin(class).push_watched(p)
     }
 
     /// As the bin's `pop`, safe from a signal handler that interrupts it and allocates: the handler finds the mcache busy and takes

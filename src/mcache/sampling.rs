@@ -66,14 +66,21 @@ impl MCache {
         if rate == sampling.rate.get() {
             return;
         }
-        self.bound.set(guard::bound());
         sampling.rate.set(rate);
         sampling.random.set(sys::precise_ns() ^ ptr::from_ref(self).addr() as u64);
         sampling.next_large.set(self.large_counts.get().allocs.saturating_add(sampling.draw() - 1));
         for class in Class::all() {
             sampling.left[class.index()].set(sampling.draw() - 1);
             self.arm(class);
+            let bin = self.bin(class);
+            bin.set_cap(bin.cap(), self.is_watched());
         }
+    }
+
+    /// Whether each free of the thread takes the slow path, because there are guarded objects. Owner only.
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.sampling.rate.get() != 0
     }
 
     /// Arms a bin for as many allocations as are left until one is sampled, or as there may be. Owner only.

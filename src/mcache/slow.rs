@@ -93,7 +93,7 @@ impl MCache {
         if bin.cap() < FREE_ONLY_CAP || bin.is_active(false) {
             self.grow(bin, class, heap);
         }
-        if bin.push(p, 0) {
+        if bin.push_watched(p) {
             return;
         }
         if bin.cap() == 0 {
@@ -102,7 +102,7 @@ impl MCache {
         // A thread that does not allocate the class has no use for what would stay.
         let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
         self.flush(bin, class, heap, n);
-        let pushed = bin.push(p, 0);
+        let pushed = bin.push_watched(p);
         debug_assert!(pushed, "a flushed bin has room");
     }
 
@@ -146,7 +146,7 @@ impl MCache {
         }
         let (_, room) = bin.array();
         if new <= room || self.replace_array(bin, new, heap) {
-            bin.set_cap(new);
+            bin.set_cap(new, self.is_watched());
             self.capacity.set(self.capacity.get() + more);
         }
     }
@@ -208,7 +208,7 @@ impl MCache {
                 self.flush(bin, class, heap, bin.held());
                 let half = (bin.cap() / 2).max(first_cap(class));
                 let less = (bin.cap() - half.min(bin.cap())) * class.size().0;
-                bin.set_cap(bin.cap().min(half));
+                bin.set_cap(bin.cap().min(half), self.is_watched());
                 self.capacity.set(self.capacity.get() - less);
             }
             central(class).trim(class, heap, false, Some(self.spans()));
@@ -300,7 +300,7 @@ impl MCache {
                 && let Some(array) = NonNull::new(array)
             {
                 self.capacity.set(self.capacity.get() - bin.cap() * class.size().0);
-                bin.set_cap(0);
+                bin.set_cap(0, self.is_watched());
                 bin.set_array(ptr::null_mut(), 0);
                 // SAFETY: `replace_array` allocated it with this length, and the bin has left it.
                 unsafe { heap.free_metadata(array.cast(), Bytes(room * size_of::<*mut u8>())) };

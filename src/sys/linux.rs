@@ -124,45 +124,7 @@ const GUARDED: bool = cfg!(feature = "hardened");
 /// Bytes of these on each side: a kernel page of any supported size.
 const OBJECT_GUARD: usize = 64 << 10;
 
-/// Places that are tried for a reservation below an address, and how far they are apart.
-const TRIES: usize = 64;
-const TRIES_APART: usize = 1 << 30;
-
 impl Linux {
-    /// As `Os::reserve`, below the address `limit`; `None` also when the kernel has no place there.
-    pub(crate) fn reserve_below(
-        self,
-        limit: usize,
-        bytes: usize,
-        align: usize,
-        name: &'static CStr,
-    ) -> Option<NonNull<u8>> {
-        let is_below = |p: &NonNull<u8>| p.as_ptr().addr().checked_add(bytes).is_some_and(|end| end <= limit);
-        // The kernel goes downwards with its own choice, so it is as a rule.
-        let chosen = self.reserve(bytes, align, name)?;
-        if is_below(&chosen) {
-            return Some(chosen);
-        }
-        // SAFETY: exactly what was reserved, and nobody knows of it.
-        unsafe { self.unreserve(chosen, bytes) };
-        (1..=TRIES).find_map(|i| {
-            let at = limit.checked_sub(bytes)?.checked_sub(i * TRIES_APART)? & !(align - 1);
-            let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
-            let p = faults::call(Call::Map, || {
-                let at = core::ptr::without_provenance_mut(at);
-                // SAFETY: a new mapping; where another one is it is refused, or, by an old kernel, put elsewhere.
-                unsafe { rustix::mm::mmap_anonymous(at, bytes, ProtFlags::empty(), flags) }
-            });
-            let p = NonNull::new(p.ok()?.cast::<u8>())?;
-            if !is_below(&p) || !p.as_ptr().addr().is_multiple_of(align) {
-                unmap(p, bytes);
-                return None;
-            }
-            name_mapping(p, bytes, name);
-            Some(p)
-        })
-    }
-
     /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
     ///
     /// # Safety

@@ -29,7 +29,7 @@ impl Owned {
         let owned = Self { bins: Bins::new(), base: AtomicU64::new(0), version: Version::new() };
         let slots = Box::leak(Box::new([ptr::null_mut(); 4]));
         owned.bin().set_array(slots.as_mut_ptr(), 4);
-        owned.bin().set_cap(3);
+        owned.bin().set_cap(3, false);
         Arc::new(owned)
     }
 
@@ -77,8 +77,8 @@ fn looked_at(looks: usize, steps: &'static [fn(&Owned)], counts: &'static [(u64,
 pub(super) fn read_while_used() {
     let steps: &[fn(&Owned)] = &[
         |o| assert!(o.bin().pop().is_some()),
-        |o| assert!(o.bin().push(at(64), 0)),
-        |o| assert!(o.bin().push(at(128), 0)),
+        |o| assert!(o.bin().push(at(64))),
+        |o| assert!(o.bin().push(at(128))),
         |o| assert!(o.bin().pop().is_some()),
     ];
     looked_at(2, steps, &[(1, 0), (2, 0), (2, 1), (2, 2), (3, 2)]);
@@ -87,7 +87,7 @@ pub(super) fn read_while_used() {
 /// A slow path between two fast ones, as `refill` and `flush` have it: the words change together.
 pub(super) fn read_while_refilled() {
     let steps: &[fn(&Owned)] =
-        &[|o| assert!(o.bin().pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin().push(at(64), 0))];
+        &[|o| assert!(o.bin().pop().is_some()), |o| o.moved(2, 1, 2), |o| assert!(o.bin().push(at(64)))];
     looked_at(1, steps, &[(1, 0), (2, 0), (3, 0), (3, 1)]);
 }
 
