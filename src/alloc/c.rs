@@ -151,7 +151,7 @@ pub unsafe fn free(p: *mut u8) {
     let Some(class) = small_object_at(p) else { return free_no_small(p) };
     let Some((p, class)) = checks::taken_back(p, class, None) else { return };
     if !push(p, class) {
-        super::flush_slow(p, class);
+        super::flush(p, class);
     }
 }
 

@@ -167,7 +167,8 @@ fn alloc_small(size: usize, class: Class) -> *mut u8 {
 #[inline(always)]
 fn free_small(class: Class, p: *mut u8, size: usize) {
     let Some((p, class)) = checks::taken_back(p, class, Some(size)) else { return };
-    if !mcache::current().push(class, checked(p, class)) {
+    let mcache = mcache::current();
+    if !mcache.push(class, checked(p, class)) && !mcache.push_watched(class, p) {
         flush(p, class);
     }
 }
@@ -224,18 +225,10 @@ fn refill_usable(size: usize, class: Class, usable: usize) -> *mut u8 {
     checks::handed_out(p, class, size)
 }
 
-/// What does not fit into the bin, or comes to a bin that is watched. Without a frame, for the latter.
-#[inline(never)]
-extern "C" fn flush(p: *mut u8, class: Class) {
-    if !mcache::current().push_watched(class, p) {
-        flush_slow(p, class);
-    }
-}
-
 /// The slow path of a free: no bin yet, or a full one, or one that this signal handler must not use.
 #[cold]
 #[inline(never)]
-extern "C" fn flush_slow(p: *mut u8, class: Class) {
+extern "C" fn flush(p: *mut u8, class: Class) {
     let Some(heap) = crate::heap::heap() else {
         throw!("free: pointer was never allocated"; addr = p);
     };

@@ -149,7 +149,7 @@ impl MCache {
 
     /// As `push`, in a thread whose frees are watched because there are guarded objects, for an object that is none. In others it does
     /// what `push` did.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(crate) fn push_watched(&self, class: Class, p: *mut u8) -> bool {
         !crate::guard::contains(p) && self.bin(class).push_watched(p)

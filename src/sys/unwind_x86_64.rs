@@ -222,21 +222,25 @@ fn find_object() -> Option<FindObject> {
 /// The loaded object that an address is in, if it has call frame information.
 fn find(pc: usize) -> Option<Loaded> {
     let Some(find) = find_object() else { return find_by_walk(pc) };
-    let mut found = MaybeUninit::<Found>::uninit();
-    // SAFETY: `found` is valid for a write.
-    if unsafe { find(ptr::without_provenance(pc), found.as_mut_ptr()) } != 0 {
-        return None;
+    let Found { start, end, link_map, eh_frame, .. } = find_at(find, pc)?;
+    let table = Some(eh_frame.expose_provenance()).filter(|&table| table != 0)?;
+    let (mut start, mut end) = (start.expose_provenance(), end.expose_provenance());
+    if !(start..end).contains(&table) {
+        // A program with a gap between its segments is found segment by segment, and the table is in another one than the code.
+        let segment = find_at(find, table)?;
+        (start, end) = (segment.start.expose_provenance(), segment.end.expose_provenance());
     }
-    // SAFETY: filled in by the call.
-    let Found { start, end, link_map, eh_frame, .. } = unsafe { found.assume_init() };
     // SAFETY: the loader's, as long as the object is loaded.
     let LinkMap { addr, name } = unsafe { link_map.read() };
-    let object = Object {
-        start: start.expose_provenance(),
-        end: end.expose_provenance(),
-        table: eh_frame.expose_provenance(),
-    };
-    (object.table != 0).then_some((object, addr, name))
+    Some((Object { start, end, table }, addr, name))
+}
+
+fn find_at(find: FindObject, address: usize) -> Option<Found> {
+    let mut found = MaybeUninit::<Found>::uninit();
+    // SAFETY: `found` is valid for a write.
+    let failed = unsafe { find(ptr::without_provenance(address), found.as_mut_ptr()) } != 0;
+    // SAFETY: filled in by the call, unless it failed.
+    (!failed).then(|| unsafe { found.assume_init() })
 }
 
 /// The same where the C library has no function for it.
@@ -400,8 +404,12 @@ mod tests {
             libc::qsort as *const () as usize,
         ] {
             let (a, b) = (find(pc).expect("it is loaded"), find_by_walk(pc).expect("it is loaded"));
-            assert_eq!((a.0.start, a.0.table, a.1, a.2), (b.0.start, b.0.table, b.1, b.2));
-            assert!(a.0.end.abs_diff(b.0.end) < 4096);
+            assert_eq!((a.0.table, a.1, a.2), (b.0.table, b.1, b.2));
+            // All of the object, or the segment that the table is in.
+            for object in [a.0, b.0] {
+                assert!((object.start..object.end).contains(&object.table), "{object:x?}");
+            }
+            assert!(a.0.start >= b.0.start && a.0.end <= b.0.end.next_multiple_of(4096), "{a:x?} {b:x?}");
         }
         assert!(find(8).is_none() && find_by_walk(8).is_none());
     }
