@@ -3,10 +3,10 @@
 use core::ptr::{self, NonNull};
 
 use super::large::{LONG, LargeCache};
-use super::{EXITED, Entered, MCache};
+use super::{EMPTY, EXITED, Entered, MCache};
 use crate::base::Class;
 use crate::heap::Heap;
-use crate::sync::atomic::{Acquire, AtomicBool, AtomicPtr, Relaxed, Release, fence_all};
+use crate::sync::atomic::{Acquire, AtomicBool, AtomicPtr, Relaxed, Release, fence_all, write_new};
 use crate::sync::{Mutex, rank};
 
 /// The mcaches that no thread has, last in first out.
@@ -52,10 +52,11 @@ pub(crate) fn attach(entered: &Entered, heap: &Heap) -> Option<&'static MCache> 
 /// Makes an mcache and enters it into the list of all.
 fn make(heap: &Heap) -> Option<&'static MCache> {
     let block = heap.alloc_metadata(MCache::bytes())?.cast::<MCache>();
-    // SAFETY: the block is ours, aligned to a cache line, and long enough.
-    unsafe { block.write(MCache::new()) };
+    // SAFETY: the block is ours, aligned to a cache line, and long enough; the stand-in is never written.
+    unsafe { write_new(block, &EMPTY, MCache::stand_in) };
     // SAFETY: written above; metadata is never unmapped.
     let mcache = unsafe { block.as_ref() };
+    mcache.gate.leave();
     mcache.spans().join_next_group(heap);
     // Release: publishes the new mcache. Pairs with the Acquire in `each_mcache`.
     let _ = ALL.try_update(Release, Relaxed, |first| {

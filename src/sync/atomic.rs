@@ -4,6 +4,8 @@
 //!
 //! Words that only count, and that nothing else is read after, are the core library's where they stand: they would be explored in vain.
 
+use core::ptr::NonNull;
+
 pub(crate) use core::cell::Cell;
 pub(crate) use core::hint::spin_loop;
 pub(crate) use core::sync::atomic::{
@@ -33,6 +35,18 @@ pub(crate) fn signal_fence() {
 /// A constant that models have smaller, so that what it leads to is within their reach.
 pub(crate) const fn shrunk(real: usize, _modelled: usize) -> usize {
     real
+}
+
+/// Writes a new value where it is to stay: a copy of one like it, because one that is made first is made on the stack. (Those of models are
+/// known by their address.)
+///
+/// # Safety
+/// 1. `to` is valid for a write.
+/// 2. `like` is what `_new` makes: nobody writes to it.
+#[expect(unsafe_code, reason = "copies a value with cells in it")]
+pub(crate) unsafe fn write_new<T>(to: NonNull<T>, like: &'static T, _new: fn() -> T) {
+    // SAFETY: 1 and 2.
+    unsafe { to.copy_from_nonoverlapping(NonNull::from(like), 1) };
 }
 
 /// The low 16 bits of a word, loaded alone, so that the word itself can be added to in memory. For the thread that alone writes it.

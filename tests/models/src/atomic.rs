@@ -6,6 +6,7 @@
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 pub(crate) use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 pub(crate) use loom::sync::atomic::fence;
@@ -231,6 +232,10 @@ pub(crate) fn spin_loop() {
 
 pub(crate) const fn shrunk(_real: usize, modelled: usize) -> usize {
     modelled
+}
+
+pub(crate) unsafe fn write_new<T>(to: NonNull<T>, _like: &'static T, new: fn() -> T) {
+    unsafe { to.write(new()) };
 }
 
 /// All of the word is read: loom's words have no parts.
