@@ -45,21 +45,7 @@ static int lock_word;
 #define LOCK_WORD lock_word
 #endif
 
-#ifdef NAIVE_PID
-/* Knows a forked process by its number: the thread that held the lock is not in it. */
-static void look_for_fork(void) {
-    static pid_t process;
-    if (process != getpid()) {
-        process = getpid();
-        lock_word = 0;
-    }
-}
-#else
-static void look_for_fork(void) {}
-#endif
-
 static void lock(sigset_t *before) {
-    look_for_fork();
 #ifndef NAIVE_SIGNALS
     uint64_t all = ~(uint64_t)0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, before, 8);
@@ -179,7 +165,7 @@ static void *background(void *arg) {
 
 /* Linked so that it is the first of all constructors. */
 __attribute__((constructor)) static void construct(void) {
-#if !defined NAIVE_FORK && !defined NAIVE_FORK_LATE && !defined NAIVE_PID
+#if !defined NAIVE_FORK && !defined NAIVE_FORK_LATE
     pthread_atfork(prepare, after, after);
 #endif
 #if defined NAIVE_CACHE || defined NAIVE_DANGLING || defined NAIVE_UNLOADED

@@ -65,7 +65,7 @@ fn compile(name: &str) -> Subject {
 }
 
 /// What is taken away, and what finds it.
-const DEFECTS: [(&str, Case); 26] = [
+const DEFECTS: [(&str, Case); 25] = [
     // A handler interrupts the allocator, which waits for itself.
     ("SIGNALS", ("storm", "one_thread", None)),
     ("SIGNALS", ("step", "light", None)),
@@ -79,8 +79,7 @@ const DEFECTS: [(&str, Case); 26] = [
     ("FORK", ("forks", "busy", None)),
     // The lock is taken before the program's own hooks run.
     ("FORK_LATE", ("forks", "hooks", Some(("FORK_HOOKS", "1")))),
-    // A process that is a child in the same memory is taken for one with memory of its own, or for a thread.
-    ("PID", ("forks", "vfork_allocates", None)),
+    // A process that is a child in the same memory is taken for a thread.
     ("THREAD_ID", ("forks", "vfork_allocates", None)),
     // The heap is one with that of a forked process.
     ("SHARED", ("forks", "raw", None)),
