@@ -163,7 +163,7 @@ extern "C" fn free_no_small(p: *mut u8) {
         return;
     }
     if heap().and_then(|h| h.span_of(p)).is_some_and(|span| !span.is_large()) {
-        fatal(format_args!("free: pointer into the middle of an object (addr={p:?}{})", Facts::of(p)));
+        Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
     }
     large::free(p, None);
 }
@@ -187,7 +187,7 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
 #[cold]
 #[inline(never)]
 fn has_another_size(p: *const u8, said: usize) -> ! {
-    fatal(format_args!("free_sized: object has another size (addr={p:?}, said={said}{})", Facts::of(p)))
+    Facts::of(p).refuse_said(p, said, format_args!("free_sized: object has another size"))
 }
 
 /// Bytes that the program may use of the object that starts at `p`; 0 for null. Ends the process with one line when no object
@@ -245,7 +245,7 @@ fn object_at(door: &'static str, p: *const u8) -> Found {
     match heap().and_then(|h| h.object_at(p)) {
         Some(object) => Found::WholePages(object.bytes()),
         None if guard::contains(p) => Found::Guarded(guarded::object_at(door, p)),
-        None => fatal(format_args!("{door}: no live object starts there (addr={p:?}{})", Facts::of(p))),
+        None => Facts::of(p).refuse(p, format_args!("{door}: no live object starts there")),
     }
 }
 

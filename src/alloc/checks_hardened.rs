@@ -17,7 +17,7 @@ use core::{ptr, slice};
 use crate::base::{Bytes, Class, large_pages};
 use crate::heap::{Facts, Heap, Object, ObjectState, ObjectWord, heap, secret};
 use crate::mcache;
-use crate::throw::{fatal, throw};
+use crate::throw::throw;
 
 /// Objects of whole pages are not resized where they are: their guard pages would have to move.
 pub(super) const RESIZES_PAGES: bool = false;
@@ -69,8 +69,7 @@ fn first_written(p: *mut u8, class: Class) -> Option<usize> {
 /// Ends the process: an object is not of the class that the program says.
 #[cold]
 fn not_of(door: &'static str, p: *const u8, said: Class) -> ! {
-    let (said, facts) = (said.size().0, Facts::of(p));
-    fatal(format_args!("{door}: object is not of this size class (addr={p:?}, said={said}{facts})"))
+    Facts::of(p).refuse_said(p, said.size().0, format_args!("{door}: object is not of this size class"))
 }
 
 /// Ends the process: no small object starts at `p`.
@@ -79,7 +78,7 @@ fn no_small(door: &'static str, p: *const u8, said: Class) -> ! {
     if heap().and_then(|heap| heap.object_at(p)).is_some() {
         not_of(door, p, said);
     }
-    fatal(format_args!("{door}: pointer was never allocated (addr={p:?}{})", Facts::of(p)))
+    Facts::of(p).refuse(p, format_args!("{door}: pointer was never allocated"))
 }
 
 /// The heap, the word and the state of the small object of `class` at `p`. Ends the process with one line when there is none, or when it is
@@ -92,10 +91,10 @@ fn live(door: &'static str, p: *const u8, class: Class) -> (&'static Heap, Objec
         not_of(door, p, class);
     }
     let Some(word) = span.word_of(p) else {
-        fatal(format_args!("{door}: pointer into the middle of an object (addr={p:?}{})", span.facts_of(p)));
+        span.facts_of(p).refuse(p, format_args!("{door}: pointer into the middle of an object"));
     };
     let ObjectState::Live(asked) = word.get() else {
-        fatal(format_args!("{door}: object is already free (addr={p:?}{})", span.facts_of(p)));
+        span.facts_of(p).refuse(p, format_args!("{door}: object is already free"));
     };
     (heap, word, asked)
 }
@@ -103,11 +102,10 @@ fn live(door: &'static str, p: *const u8, class: Class) -> (&'static Heap, Objec
 /// Ends the process with one line unless the object has the size that the program says, and its canary is whole.
 fn check(door: &'static str, p: *mut u8, class: Class, asked: usize, said: Option<usize>) {
     if let Some(said) = said.filter(|&said| said != asked) {
-        let facts = Facts::of(p);
-        fatal(format_args!("{door}: object has another size (addr={p:?}, said={said}{facts})"));
+        Facts::of(p).refuse_said(p, said, format_args!("{door}: object has another size"));
     }
     if !has_canary(p, class, asked) {
-        fatal(format_args!("{door}: object was written to past its end (addr={p:?}{})", Facts::of(p)));
+        Facts::of(p).refuse(p, format_args!("{door}: object was written to past its end"));
     }
 }
 
@@ -116,7 +114,7 @@ pub(super) fn handed_out(p: *mut u8, class: Class, size: usize) -> *mut u8 {
     let word = heap().and_then(|heap| heap.span_of(p)).and_then(|span| span.word_of(p));
     let Some(word) = word else { return p };
     if let ObjectState::Live(_) = word.get() {
-        fatal(format_args!("malloc: object is live (addr={p:?}{})", Facts::of(p)));
+        Facts::of(p).refuse(p, format_args!("malloc: object is live"));
     }
     if let Some(at) = first_written(p, class) {
         let class = class.size().0;
@@ -133,7 +131,7 @@ pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> Optio
     let (heap, word, asked) = live("free", p, class);
     check("free", p, class, asked, size);
     if !word.free(ObjectState::Live(asked)) {
-        fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::of(p)));
+        Facts::of(p).refuse(p, format_args!("free: object is already free"));
     }
     // SAFETY: the object is that long, and free.
     unsafe { p.write_bytes(0, class.size().0) };
@@ -148,8 +146,7 @@ pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
     let Some(object) = heap().and_then(|heap| heap.object_at(p)) else { return };
     let bytes = object.bytes();
     if let Some(size) = size.filter(|&size| large_pages(Bytes(size)).map(|n| n.bytes()) != Some(bytes)) {
-        let facts = Facts::of(p);
-        fatal(format_args!("free: object has another size (addr={p:?}, said={size}{facts})"));
+        Facts::of(p).refuse_said(p, size, format_args!("free: object has another size"));
     }
     if let Object::Large(_) = object {
         // SAFETY: the object is that long, and its owner has given it up.

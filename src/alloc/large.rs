@@ -10,7 +10,7 @@ use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::guard;
 use crate::heap::{Facts, Heap, Object, State, heap};
 use crate::mcache::{self, Entered, MCache};
-use crate::throw::{fatal, throw};
+use crate::throw::throw;
 
 /// Books what was allocated, given and asked for, and what was freed, on the thread's mcache or on the shared one.
 fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
@@ -133,28 +133,22 @@ fn free_slow(p: *mut u8) {
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
         let Some(bytes) = heap.free_huge(p) else {
-            fatal(format_args!(
-                "free: pointer was never allocated, or is already free (addr={p:?}{})",
-                Facts::of(p)
-            ));
+            Facts::of(p).refuse(p, format_args!("free: pointer was never allocated, or is already free"));
         };
         return count(mcache, None, Some(bytes));
     }
     let Some(span) = heap.span_of(p) else {
-        fatal(format_args!(
-            "free: pointer into the middle of an object, or already free (addr={p:?}{})",
-            Facts::of(p)
-        ));
+        Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object, or already free"));
     };
     if heap.small_object_at(p).is_some() {
-        fatal(format_args!("free: object is smaller than its layout says (addr={p:?}{})", span.facts_of(p)));
+        span.facts_of(p).refuse(p, format_args!("free: object is smaller than its layout says"));
     }
     if span.base() != p.addr() {
-        fatal(format_args!("free: pointer into the middle of an object (addr={p:?}{})", span.facts_of(p)));
+        span.facts_of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
     }
     let bytes = span.bytes();
     if !span.is(State::InUse) {
-        fatal(format_args!("free: object is already free (addr={p:?}{})", span.facts_of(p)));
+        span.facts_of(p).refuse(p, format_args!("free: object is already free"));
     }
     if let Some(mcache) = mcache {
         mcache.make_room(heap, span.npages());
@@ -177,10 +171,7 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
         if let Some(bytes) = guarded::pages("realloc", p) {
             return (bytes == n.bytes()).then_some(p);
         }
-        fatal(format_args!(
-            "realloc: pointer was never allocated, or is already free (addr={p:?}{})",
-            Facts::of(p)
-        ));
+        Facts::of(p).refuse(p, format_args!("realloc: pointer was never allocated, or is already free"));
     };
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {

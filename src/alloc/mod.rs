@@ -26,7 +26,7 @@ use crate::guard;
 use crate::heap::Facts;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
-use crate::throw::{fatal, throw};
+use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
 #[cfg(feature = "fuzzing")]
@@ -238,7 +238,7 @@ extern "C" fn flush(p: *mut u8, class: Class) {
     let entered = Entered::new("free");
     match mine(&entered, heap) {
         Some(mcache) if mcache.bin(class).has_on_top(p) => {
-            fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
+            Facts::freed(class).refuse(p, format_args!("free: object is already free"));
         }
         Some(mcache) => mcache.free_slow(class, heap, p),
         None => {

@@ -10,6 +10,7 @@ use super::mheap::{Heap, heap};
 use super::mspan::{Span, State};
 use super::objects;
 use crate::base::{Bytes, Class, PAGE_SIZE};
+use crate::throw::fatal;
 
 /// Whether the program owns an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +53,18 @@ impl Facts {
 
     fn large(bytes: Bytes, state: Owned) -> Self {
         Self::Object { class: None, size: Some(bytes.0), state: Some(state) }
+    }
+
+    /// Ends the process with one line: what is wrong with an address, and what is known of it.
+    #[cold]
+    pub(crate) fn refuse(self, p: *const u8, what: fmt::Arguments<'_>) -> ! {
+        fatal(format_args!("{what} (addr={p:?}{self})"))
+    }
+
+    /// As `refuse`, with the size that the program says.
+    #[cold]
+    pub(crate) fn refuse_said(self, p: *const u8, said: usize, what: fmt::Arguments<'_>) -> ! {
+        fatal(format_args!("{what} (addr={p:?}, said={said}{self})"))
     }
 
     /// Those of a small object that is free.

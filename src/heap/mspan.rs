@@ -25,7 +25,7 @@ use super::facts::Facts;
 use super::objects;
 use crate::base::{Bytes, Class, PAGE_SIZE, Pages};
 use crate::sync::atomic::{self, Acquire, AtomicU8, Cell, Release};
-use crate::throw::{check, fatal, throw};
+use crate::throw::{check, throw};
 
 /// What a span is at the moment. The word changes only by [`Span::transition`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,10 +245,7 @@ impl Span {
                 break;
             }
             let Some(object) = starts.object_at(Bytes(offset)) else {
-                fatal(format_args!(
-                    "free: pointer into the middle of an object (addr={p:?}{})",
-                    self.facts_of(p)
-                ));
+                self.facts_of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
             };
             if object / 64 != at {
                 cell.set(bits);
@@ -258,7 +255,7 @@ impl Span {
             }
             let bit = 1 << (object % 64);
             if bits & bit != 0 {
-                fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
+                Facts::freed(class).refuse(p, format_args!("free: object is already free"));
             }
             bits |= bit;
             taken += 1;

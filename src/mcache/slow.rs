@@ -14,7 +14,7 @@ use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Facts, Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
-use crate::throw::{fatal, throw};
+use crate::throw::throw;
 
 /// Pointers a bin may hold at first ...
 const FIRST_CAP: usize = 8;
@@ -316,7 +316,7 @@ fn refuse_twins(class: Class, batch: &[*mut u8]) {
     // All pairs at first, without a branch for each.
     if batch.windows(2).fold(false, |any, pair| any | twins(pair)) {
         let p = batch.windows(2).find(|pair| twins(pair)).map_or(ptr::null_mut(), |pair| pair[0]);
-        fatal(format_args!("free: object is already free (addr={p:?}{})", Facts::freed(class)));
+        Facts::freed(class).refuse(p, format_args!("free: object is already free"));
     }
 }
 

@@ -22,7 +22,6 @@ use crate::sync::atomic::shrunk;
 use crate::sync::{Mutex, rank};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
-use crate::throw::fatal;
 pub use counts::CentralCounts;
 use counts::Moved;
 
@@ -174,11 +173,11 @@ impl State {
 /// Ends the process: there is no object of `class` at `p`.
 #[cold]
 fn refuse(class: Class, heap: &Heap, p: *mut u8) -> ! {
-    let (said, facts) = (class.size().0, Facts::of(p));
+    let facts = Facts::of(p);
     if heap.span_of(p).is_none() && heap.object_at(p).is_none() {
-        fatal(format_args!("free: pointer was never allocated (addr={p:?}{facts})"));
+        facts.refuse(p, format_args!("free: pointer was never allocated"));
     }
-    fatal(format_args!("free: object is not of this size class (addr={p:?}, said={said}{facts})"))
+    facts.refuse_said(p, class.size().0, format_args!("free: object is not of this size class"))
 }
 
 impl Central {
