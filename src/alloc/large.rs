@@ -140,7 +140,7 @@ fn free_slow(p: *mut u8) {
     let Some(span) = heap.span_of(p) else {
         Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object, or already free"));
     };
-    if heap.small_object_at(p).is_some() {
+    if !span.is_large() && heap.small_object_at(p).is_some() {
         span.facts_of(p).refuse(p, format_args!("free: object is smaller than its layout says"));
     }
     if span.base() != p.addr() {
