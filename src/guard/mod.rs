@@ -66,10 +66,33 @@ pub(crate) fn rate() -> u64 {
     RATE.load(Relaxed)
 }
 
+/// Where guarded objects are.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    start: usize,
+}
+
+impl Places {
+    /// Nowhere.
+    pub(crate) const NONE: Self = Self { start: NOWHERE };
+
+    /// Whether an address is in a guarded object's place, or beside it.
+    #[inline(always)]
+    pub(crate) fn contain(self, p: *const u8) -> bool {
+        p.addr().wrapping_sub(self.start) < pool::AREA
+    }
+}
+
+/// Where guarded objects are, once `rate` is not 0.
+#[inline]
+pub(crate) fn places() -> Places {
+    Places { start: START.load(Relaxed) }
+}
+
 /// Whether an address is in a guarded object's place, or beside it.
 #[inline]
 pub(crate) fn contains(p: *const u8) -> bool {
-    p.addr().wrapping_sub(START.load(Relaxed)) < pool::AREA
+    places().contain(p)
 }
 
 /// Whether there is a place for an object, before its stack is walked for nothing.

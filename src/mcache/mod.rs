@@ -152,7 +152,7 @@ impl MCache {
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_watched(&self, class: Class, p: *mut u8) -> bool {
-        !crate::guard::contains(p) && self.bin(class).push_watched(p)
+        !self.is_guarded(p) && self.bin(class).push_watched(p)
     }
 
     /// As the bin's `pop`, safe from a signal handler that interrupts it and allocates: the handler finds the mcache busy and takes

@@ -29,6 +29,8 @@ pub(super) struct Sampling {
     rate: Cell<u64>,
     /// The generator. Owner only.
     random: Cell<u64>,
+    /// Where guarded objects are, as far as the thread may meet any: each watched free looks, so it is at hand. Owner only.
+    guarded: Cell<guard::Places>,
 }
 
 impl Sampling {
@@ -39,6 +41,7 @@ impl Sampling {
             next_large: Cell::new(NEVER),
             rate: Cell::new(0),
             random: Cell::new(0),
+            guarded: Cell::new(guard::Places::NONE),
         }
     }
 
@@ -67,6 +70,7 @@ impl MCache {
             return;
         }
         sampling.rate.set(rate);
+        sampling.guarded.set(guard::places());
         sampling.random.set(sys::precise_ns() ^ ptr::from_ref(self).addr() as u64);
         sampling.next_large.set(self.large_counts.get().allocs.saturating_add(sampling.draw() - 1));
         for class in Class::all() {
@@ -75,6 +79,12 @@ impl MCache {
             let bin = self.bin(class);
             bin.set_cap(bin.cap(), self.is_watched());
         }
+    }
+
+    /// Whether `p` is a guarded object, or beside one, in a thread that is watched. Owner only.
+    #[inline(always)]
+    pub(super) fn is_guarded(&self, p: *const u8) -> bool {
+        self.sampling.guarded.get().contain(p)
     }
 
     /// Whether each free of the thread takes the slow path, because there are guarded objects. Owner only.
