@@ -71,8 +71,9 @@ pub(crate) struct Starts {
     end: u32,
 }
 
-static STARTS: [Starts; NUM_CLASSES] = {
-    let mut table = [Starts { magic: 0, end: 0 }; NUM_CLASSES];
+/// Of each number that a byte can hold: nothing starts at those of no class.
+static STARTS: [Starts; 1 << u8::BITS] = {
+    let mut table = [Starts { magic: 0, end: 0 }; 1 << u8::BITS];
     let mut c = 1;
     while c < NUM_CLASSES {
         let (size, bytes) = (table::CLASS_TO_SIZE[c] as usize, table::CLASS_TO_PAGES[c] as usize * PAGE_SIZE);
@@ -87,6 +88,12 @@ impl Class {
     #[inline(always)]
     pub(crate) fn starts(self) -> Starts {
         STARTS[self.index()]
+    }
+
+    /// The class with this number, if there is one and one of its objects starts at a byte offset into a span.
+    #[inline(always)]
+    pub(crate) fn of_object_at(n: u8, offset: Bytes) -> Option<Self> {
+        STARTS[usize::from(n)].object_at(offset).map(|_| Self(n))
     }
 }
 
@@ -230,6 +237,14 @@ mod tests {
                 let got = class.starts().object_at(Bytes(offset));
                 assert_eq!(got, starts.then_some(object), "{class:?} {offset}");
             }
+        }
+    }
+
+    #[test]
+    fn no_object_of_a_class_that_is_none_starts_anywhere() {
+        for n in 0..=u8::MAX {
+            let found = (0..1 << 16).find_map(|offset| Class::of_object_at(n, Bytes(offset)));
+            assert_eq!(found, Class::new(n.into()), "number {n}");
         }
     }
 

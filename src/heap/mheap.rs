@@ -39,13 +39,14 @@ pub(crate) struct PageHeap {
     pending: Option<PageRange>,
 }
 
-/// The process's heap.
+/// The process's heap. In this order, because each free of a C program reads the first two.
+#[repr(C)]
 pub(crate) struct Heap {
     base: usize,
+    map: PageMap<Linux>,
     pub(super) reserved: Bytes,
     /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
     max_align: usize,
-    map: PageMap<Linux>,
     /// Free and used pages. Rank HEAP: only META comes after it.
     pub(super) pages: Mutex<PageHeap, { rank::HEAP }>,
     /// Pages of it that groups of threads have for themselves, with locks of the same rank.
@@ -195,10 +196,8 @@ impl Heap {
     pub(crate) fn small_object_at(&self, p: *const u8) -> Option<Class> {
         let offset = p.addr().wrapping_sub(self.base);
         // An address outside wraps or lies behind the map, which checks its bounds.
-        let (class, page) = self.map.class_and_page(PageIdx(offset / PAGE_SIZE));
-        let class = Class::new(class.into())?;
-        let in_span = usize::from(page) * PAGE_SIZE + offset % PAGE_SIZE;
-        class.starts().object_at(Bytes(in_span)).map(|_| class)
+        let (class, page) = self.map.class_and_page(PageIdx(offset / PAGE_SIZE))?;
+        Class::of_object_at(class, Bytes(usize::from(page) * PAGE_SIZE + offset % PAGE_SIZE))
     }
 
     /// A new span of `n` pages: of `class` with all objects free, or one large object. `align` in pages. Made of what the thread's

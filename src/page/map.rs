@@ -130,13 +130,13 @@ impl<O: Os> PageMap<O> {
         Entry::unpack(self.words.get(page.0)?.load(Acquire))
     }
 
-    /// Size class and place in its span of a page: all that a free needs to know. Class 0 when the page is nobody's, or no page that
-    /// was ever usable, or has no class.
+    /// Size class and place in its span of a page: all that a free needs to know. Class 0 when the page is nobody's, or has no class;
+    /// `None` when it is no page that was ever usable.
     #[inline(always)]
-    pub(crate) fn class_and_page(&self, page: PageIdx) -> (u8, u8) {
+    pub(crate) fn class_and_page(&self, page: PageIdx) -> Option<(u8, u8)> {
         // Acquire: as in `get`.
-        let word = self.words.get(page.0).map_or(0, |w| w.load(Acquire));
-        ((word >> CLASS_SHIFT) as u8, (word >> OWNER_SHIFT) as u8 % OWNER_ALIGN as u8)
+        let word = self.words.get(page.0)?.load(Acquire);
+        Some(((word >> CLASS_SHIFT) as u8, (word >> OWNER_SHIFT) as u8 % OWNER_ALIGN as u8))
     }
 
     /// Bytes of the map that can be read and written, most of them without a frame.
@@ -216,10 +216,11 @@ mod tests {
             for _ in 0..20 {
                 let i = rng.below(max);
                 assert_eq!(map.get(PageIdx(i)), model[i]);
-                assert_eq!(map.class_and_page(PageIdx(i)), model[i].map_or((0, 0), |e| (e.class, e.page)));
+                let all_a_free_needs = map.class_and_page(PageIdx(i)).unwrap_or((0, 0));
+                assert_eq!(all_a_free_needs, model[i].map_or((0, 0), |e| (e.class, e.page)));
             }
         }
-        assert_eq!(map.class_and_page(PageIdx(max)), (0, 0));
+        assert_eq!(map.class_and_page(PageIdx(max)), None);
         assert!(map.grow_to(PageIdx(max + 1)).is_err());
         assert_eq!(map.get(PageIdx(usize::MAX)), None);
     }

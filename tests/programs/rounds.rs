@@ -20,7 +20,7 @@ pub(crate) struct Figures {
     /// Of all processors, which says more than the time while others want them too.
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_kib: f64,
-    /// Objects that the library allocated, in all processes that could say so; where it counts.
+    /// Objects that the library allocated, in all processes that could say so; where it counts, in the first round.
     pub(crate) allocations: Option<f64>,
 }
 
@@ -98,7 +98,7 @@ fn measure(
             let left = (rounds - number) * all as u32 + (all - turn) as u32;
             let who = format!("round {number}, {}", prefix.map_or("glibc", Prefix::name));
             progress.step(&format!("{who} (of {rounds})"), Some(left));
-            match one(scenario, place, prefix, &who, &mut expected, progress) {
+            match one(scenario, place, prefix, number == 1, &who, &mut expected, progress) {
                 Ok(run) => figures[which] = Some(run),
                 Err(why) if which > 0 && prefixes.len() > 1 && !process::interrupted() => {
                     progress.note(&format!("{why}: not run again"));
@@ -122,15 +122,16 @@ fn one(
     scenario: &Scenario,
     place: &Place,
     prefix: Option<&Prefix>,
+    counted: bool,
     who: &str,
     expected: &mut Option<Vec<u8>>,
     progress: &Progress,
 ) -> Result<Figures, String> {
-    let mut run = scenario.run(place, prefix);
+    let mut run = scenario.run(place, prefix, counted);
     if let (false, Err(why)) = (prefix.is_some() || process::interrupted(), &run) {
         // Not gort's failure: a program may have bad days of its own.
         progress.note(&format!("{who}, {why}: once more"));
-        run = scenario.run(place, None);
+        run = scenario.run(place, None, false);
     }
     let run = run.map_err(|e| format!("{who}, {e}"))?;
     if let Some(n) = run.figures.allocations.filter(|&n| n < LEAST_ALLOCATIONS) {
