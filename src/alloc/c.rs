@@ -79,7 +79,10 @@ fn or_enomem(p: *mut u8) -> *mut u8 {
 
 /// Allocates any layout, zero if `zeroed`; null when memory is exhausted.
 fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
-    let Some(class) = class_of(layout) else { return large::alloc(layout, zeroed) };
+    let Some(class) = class_of(layout) else {
+        let whole_pages = if zeroed { large::alloc_zeroed } else { large::alloc };
+        return whole_pages(layout.size(), layout.align());
+    };
     let p = pop(class, layout.size()).unwrap_or_else(|| super::refill_exact(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
@@ -165,7 +168,7 @@ extern "C" fn free_no_small(p: *mut u8) {
     if heap().and_then(|h| h.span_of(p)).is_some_and(|span| !span.is_large()) {
         Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
     }
-    large::free(p, None);
+    large::free_unsized(p);
 }
 
 /// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the hardened

@@ -23,17 +23,28 @@ fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Opti
     }
 }
 
-/// Allocates whole pages; zero if `zeroed`. Null when memory is exhausted.
+/// Allocates whole pages for the parts of a layout, which come in the order of the doors' arguments. Null when memory is exhausted.
 #[inline(never)]
-pub(super) fn alloc(layout: Layout, zeroed: bool) -> *mut u8 {
-    let Some(n) = large_pages(Bytes(layout.size())) else { return ptr::null_mut() };
+pub(super) extern "C" fn alloc(size: usize, align: usize) -> *mut u8 {
+    warm_or_cold(size, align, false)
+}
+
+/// As `alloc`; zero.
+#[inline(never)]
+pub(super) extern "C" fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
+    warm_or_cold(size, align, true)
+}
+
+#[inline(always)]
+fn warm_or_cold(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+    let Some(n) = large_pages(Bytes(size)) else { return ptr::null_mut() };
     // A span that this thread freed a moment ago.
-    if layout.align() <= PAGE_SIZE
-        && let Some(span) = mcache::current_if_set().and_then(|m| m.reuse_large(n, layout.size()))
+    if align <= PAGE_SIZE
+        && let Some(span) = mcache::current_if_set().and_then(|m| m.reuse_large(n, size))
     {
-        return zero(ptr::with_exposed_provenance_mut(span.base()), layout.size(), zeroed);
+        return zero(ptr::with_exposed_provenance_mut(span.base()), size, zeroed);
     }
-    alloc_slow(n, layout, zeroed)
+    alloc_slow(n, size, align, zeroed)
 }
 
 /// Zeroes a new object's first bytes, if that is wanted.
@@ -48,26 +59,26 @@ fn zero(p: *mut u8, bytes: usize, wanted: bool) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn alloc_slow(n: Pages, layout: Layout, zeroed: bool) -> *mut u8 {
+fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let mcache = mine(&entered, heap);
     let inside = 0u8;
-    if let Some(mcache) = mcache.filter(|_| layout.align() <= PAGE_SIZE)
+    if let Some(mcache) = mcache.filter(|_| align <= PAGE_SIZE)
         && let Some(p) = guarded::alloc_large(mcache, heap, n, zeroed, &raw const inside)
     {
-        mcache.count_large(Some((n.bytes(), layout.size())), None);
+        mcache.count_large(Some((n.bytes(), size)), None);
         return p;
     }
-    let Some((p, dirt)) = cold(heap, mcache, n, layout.align()) else { return ptr::null_mut() };
-    count(mcache, Some((n.bytes(), layout.size())), None);
+    let Some((p, dirt)) = cold(heap, mcache, n, align) else { return ptr::null_mut() };
+    count(mcache, Some((n.bytes(), size)), None);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
     // Who wants zeros may want them because they cost nothing.
     if !zeroed {
         heap.will_be_filled(p, n, dirt);
     }
-    zero(p, dirt.0.min(layout.size()), zeroed)
+    zero(p, dirt.0.min(size), zeroed)
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.
@@ -110,9 +121,20 @@ fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
 }
 
-/// Frees an object of whole pages, of `size` bytes if the program says so. Ends the process with one line when none starts at `p`.
+/// Frees an object of whole pages that was asked for with `size` bytes. Ends the process with one line when none starts at `p`.
 #[inline(never)]
-pub(super) fn free(p: *mut u8, size: Option<usize>) {
+pub(super) extern "C" fn free(p: *mut u8, size: usize) {
+    free_of(p, Some(size));
+}
+
+/// As `free`, for a program that does not say the size.
+#[inline(never)]
+pub(super) extern "C" fn free_unsized(p: *mut u8) {
+    free_of(p, None);
+}
+
+#[inline(always)]
+fn free_of(p: *mut u8, size: Option<usize>) {
     checks::pages_taken_back(p, size);
     let span = heap().and_then(|heap| heap.large_at(p));
     let mcache = mcache::current_if_set();

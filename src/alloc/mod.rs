@@ -21,7 +21,7 @@ mod stats;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
-use crate::base::{Bytes, Class, class_of, coarse_class_of, fine_class_of, large_pages};
+use crate::base::{Bytes, Class, MAX_SMALL_SIZE, class_of, coarse_class_of, fine_class_of, large_pages};
 use crate::guard;
 use crate::heap::Facts;
 use crate::mcache::{self, Entered, MCache};
@@ -58,6 +58,7 @@ unsafe impl GlobalAlloc for GoAlloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match fine_class_of(layout) {
             Some(class) => alloc_small(layout.size(), class),
+            None if layout.size() > MAX_SMALL_SIZE => large::alloc(layout.size(), layout.align()),
             None => alloc_coarse(layout.size(), layout.align()),
         }
     }
@@ -66,6 +67,7 @@ unsafe impl GlobalAlloc for GoAlloc {
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         match fine_class_of(layout) {
             Some(class) => free_small(class, p, layout.size()),
+            None if layout.size() > MAX_SMALL_SIZE => large::free(p, layout.size()),
             None => free_coarse(p, layout.size(), layout.align()),
         }
     }
@@ -73,7 +75,7 @@ unsafe impl GlobalAlloc for GoAlloc {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class_of(layout) else {
-            return large::alloc(layout, true);
+            return large::alloc_zeroed(layout.size(), layout.align());
         };
         let p = alloc_small(layout.size(), class);
         if !p.is_null() {
@@ -135,14 +137,14 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
 // The functions below that the fast paths leave to are `extern "C"` with arguments in the order of the doors': the compiler
 // then knows that they do not unwind and jumps to them, so that the fast paths need no stack frame and move no register.
 
-/// Layouts above the fine table: the coarse table's, and whole pages.
+/// Layouts above the fine table: the coarse table's, and whole pages for what is aligned above a page, or is longer when it is padded.
 #[inline(never)]
 extern "C" fn alloc_coarse(size: usize, align: usize) -> *mut u8 {
     // SAFETY: the parts of a layout.
     let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
     match coarse_class_of(layout) {
         Some(class) => alloc_small(size, class),
-        None => large::alloc(layout, false),
+        None => large::alloc(size, align),
     }
 }
 
@@ -152,7 +154,7 @@ extern "C" fn free_coarse(p: *mut u8, size: usize, align: usize) {
     // SAFETY: the parts of a layout.
     match coarse_class_of(unsafe { Layout::from_size_align_unchecked(size, align) }) {
         Some(class) => free_small(class, p, size),
-        None => large::free(p, Some(size)),
+        None => large::free(p, size),
     }
 }
 
