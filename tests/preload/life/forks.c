@@ -1,6 +1,7 @@
 /* Processes that a busy process makes: fork, fork again, exec, vfork, posix_spawn, system, popen. */
 #include "life.h"
 
+#include <dlfcn.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 
@@ -104,8 +105,19 @@ static void mode_busy(void) {
     while_busy(fork_busy);
 }
 
-/* What run_self runs. */
+/* The file that malloc is in. */
+static const char *allocator(void) {
+    Dl_info info;
+    CHECK(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info));
+    return info.dli_fname;
+}
+
+#define ALLOCATOR "ALLOCATOR_OF_PARENT"
+
+/* What run_self runs, and what is spawned: served by what serves its parent. */
 static void mode_alone(void) {
+    const char *expected = getenv(ALLOCATOR);
+    CHECK(!expected || strcmp(expected, allocator()) == 0);
     work(1, 3000);
     with_threads(2);
 }
@@ -163,6 +175,7 @@ static void mode_from_threads(void) {
 
 static void spawn_all(void) {
     char *args[] = {(char *)self, "alone", NULL};
+    CHECK(setenv(ALLOCATOR, allocator(), 1) == 0);
     for (int round = 0; round < 12; round++) {
         struct object held = make(40000, round);
         pid_t pid;

@@ -173,6 +173,9 @@ __attribute__((constructor)) static void construct(void) {
     pthread_key_create(&unused, NULL);
     pthread_key_create(&key, thread_ends);
 #endif
+#ifdef NAIVE_INHERITED
+    unsetenv("LD_PRELOAD");
+#endif
 #ifdef NAIVE_DESCRIPTOR
     open("/dev/null", O_RDONLY);
 #endif

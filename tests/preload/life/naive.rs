@@ -65,7 +65,7 @@ fn compile(name: &str) -> Subject {
 }
 
 /// What is taken away, and what finds it.
-const DEFECTS: [(&str, Case); 25] = [
+const DEFECTS: [(&str, Case); 26] = [
     // A handler interrupts the allocator, which waits for itself.
     ("SIGNALS", ("storm", "one_thread", None)),
     ("SIGNALS", ("step", "light", None)),
@@ -81,6 +81,8 @@ const DEFECTS: [(&str, Case); 25] = [
     ("FORK_LATE", ("forks", "hooks", Some(("FORK_HOOKS", "1")))),
     // A process that is a child in the same memory is taken for a thread.
     ("THREAD_ID", ("forks", "vfork_allocates", None)),
+    // It is for the process that it was put under, and takes itself out of what others inherit.
+    ("INHERITED", ("forks", "spawn", None)),
     // The heap is one with that of a forked process.
     ("SHARED", ("forks", "raw", None)),
     // Addresses are set aside as memory that can be written.
