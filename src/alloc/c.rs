@@ -171,8 +171,8 @@ extern "C" fn free_no_small(p: *mut u8) {
     large::free_unsized(p);
 }
 
-/// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the hardened
-/// build also when it is longer.
+/// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the
+/// hardened build also when it is a small one and longer.
 ///
 /// # Safety
 /// As for [`free`].
@@ -181,10 +181,25 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
     match small_object_at(p) {
         Some(class) if !checks::may_have_size(p, class, size) => has_another_size(p, size),
         Some(_) => {}
-        None => guarded::check_size(p, size),
+        None => check_whole_pages(p, size),
     }
     // SAFETY: passed on unchanged.
     unsafe { free(p) };
+}
+
+/// Ends the process if an object of whole pages, or a guarded one, is shorter. What shrinks may stay where it is, without memory for a copy,
+/// so a longer one may be right.
+#[cold]
+#[inline(never)]
+fn check_whole_pages(p: *const u8, size: usize) {
+    let object = {
+        let _entered = Entered::new("free_sized");
+        heap().and_then(|h| h.object_at(p))
+    };
+    if object.is_some_and(|object| size > object.bytes().0) {
+        has_another_size(p, size);
+    }
+    guarded::check_size(p, size);
 }
 
 #[cold]

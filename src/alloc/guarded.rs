@@ -6,7 +6,7 @@ use core::ptr;
 
 use super::init::mine;
 use crate::base::{Bytes, Class, Pages};
-use crate::guard::{self, Object, Request, Trace};
+use crate::guard::{self, Object, Request, Said, Trace};
 use crate::heap::{Heap, heap};
 use crate::mcache::{Entered, MCache};
 
@@ -66,10 +66,10 @@ macro_rules! caller {
     }};
 }
 
-/// Frees a guarded object. `said` is the class that the program says it has, if it says any.
+/// Frees a guarded object.
 #[cold]
 #[inline(never)]
-pub(super) fn free(p: *mut u8, said: Option<Class>) {
+pub(super) fn free(p: *mut u8, said: Said) {
     let Some(heap) = heap() else { return };
     let by = caller!();
     let entered = Entered::new("free");

@@ -7,8 +7,8 @@ use core::ptr;
 use super::init::{mine, ready};
 use super::{checks, guarded, sizes};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
-use crate::guard;
-use crate::heap::{Facts, Heap, Object, State, heap};
+use crate::guard::{self, Said};
+use crate::heap::{Facts, Heap, Object, Span, State, heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::throw::throw;
 
@@ -121,7 +121,8 @@ fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
     Some((heap.alloc_huge(n, align)?.as_ptr(), Bytes(0)))
 }
 
-/// Frees an object of whole pages that was asked for with `size` bytes. Ends the process with one line when none starts at `p`.
+/// Frees an object of whole pages that was asked for with `size` bytes. Ends the process with one line when none starts at `p`, or one of
+/// another length in the heap; a huge object's may be another.
 #[inline(never)]
 pub(super) extern "C" fn free(p: *mut u8, size: usize) {
     free_of(p, Some(size));
@@ -136,20 +137,26 @@ pub(super) extern "C" fn free_unsized(p: *mut u8) {
 #[inline(always)]
 fn free_of(p: *mut u8, size: Option<usize>) {
     checks::pages_taken_back(p, size);
-    let span = heap().and_then(|heap| heap.large_at(p));
+    let span = heap().and_then(|heap| heap.large_at(p)).filter(|span| has_size(*span, size));
     let mcache = mcache::current_if_set();
     if !span.zip(mcache).is_some_and(|(span, mcache)| mcache.keep_large(span)) {
-        free_slow(p);
+        free_slow(p, size);
     }
+}
+
+/// Whether `size` is what the object in a span may have been asked for with. A program that says sizes also says each new one.
+#[inline(always)]
+fn has_size(span: Span, size: Option<usize>) -> bool {
+    size.is_none_or(|size| large_pages(Bytes(size)) == Some(span.npages()))
 }
 
 #[cold]
 #[inline(never)]
-fn free_slow(p: *mut u8) {
+fn free_slow(p: *mut u8, size: Option<usize>) {
     let Some(heap) = heap() else { throw!("free: pointer was never allocated"; addr = p) };
     if guard::contains(p) {
         // At the C door it may have any class.
-        return guarded::free(p, None);
+        return guarded::free(p, size.map_or(Said::Nothing, Said::WholePages));
     }
     let entered = Entered::new("free");
     let mcache = mine(&entered, heap);
@@ -171,6 +178,9 @@ fn free_slow(p: *mut u8) {
     let bytes = span.bytes();
     if !span.is(State::InUse) {
         span.facts_of(p).refuse(p, format_args!("free: object is already free"));
+    }
+    if let Some(said) = size.filter(|_| !has_size(span, size)) {
+        span.facts_of(p).refuse_said(p, said, format_args!("free: object has another size"));
     }
     if let Some(mcache) = mcache {
         mcache.make_room(heap, span.npages());

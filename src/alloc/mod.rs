@@ -22,7 +22,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
 use crate::base::{Bytes, Class, MAX_SMALL_SIZE, class_of, coarse_class_of, fine_class_of, large_pages};
-use crate::guard;
+use crate::guard::{self, Said};
 use crate::heap::Facts;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
@@ -235,7 +235,7 @@ extern "C" fn flush(p: *mut u8, class: Class) {
         throw!("free: pointer was never allocated"; addr = p);
     };
     if guard::contains(p) {
-        return guarded::free(p, Some(class));
+        return guarded::free(p, Said::Class(class));
     }
     let entered = Entered::new("free");
     match mine(&entered, heap) {

@@ -42,6 +42,16 @@ pub(crate) struct Request {
     pub(crate) class: Option<Class>,
 }
 
+/// What a program that frees an object says of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Said {
+    Nothing,
+    /// Its class.
+    Class(Class),
+    /// That it has whole pages, for so many bytes.
+    WholePages(usize),
+}
+
 /// A live object.
 pub(crate) struct Object {
     pub(crate) bytes: Bytes,
@@ -110,10 +120,9 @@ pub(crate) fn alloc(heap: &Heap, request: &Request, by: &Trace) -> Option<NonNul
     Some(p)
 }
 
-/// Frees the object that starts at `p`; `said` is the class that the program says it has, if it says any.
-/// Ends the process with a report when there is none, when it is free already or of another class, and when it was written to past
-/// its ends.
-pub(crate) fn free(heap: &Heap, p: *mut u8, said: Option<Class>, by: &Trace) -> Object {
+/// Frees the object that starts at `p`. Ends the process with a report when there is none, when it is free already or not what the program
+/// says, and when it was written to past its ends.
+pub(crate) fn free(heap: &Heap, p: *mut u8, said: Said, by: &Trace) -> Object {
     let mut pool = POOL.lock();
     match pool.free(p.addr(), said, by) {
         Ok((object, less)) => {

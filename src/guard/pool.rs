@@ -20,8 +20,8 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use super::{Object, Request};
-use crate::base::{Bytes, Class, Random};
+use super::{Object, Request, Said};
+use crate::base::{Bytes, Class, Pages, Random, large_pages};
 use crate::sys::{Linux, Os, thread, unwind};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
@@ -120,6 +120,11 @@ impl Place {
         self.addr.saturating_sub(addr).max(addr.saturating_sub(self.addr + self.bytes))
     }
 
+    /// Whether an object of whole pages for `size` bytes may be here.
+    fn has_pages_for(&self, size: usize) -> bool {
+        self.class.is_none() && large_pages(Bytes(size)).map(Pages::bytes) == Some(Bytes(self.bytes))
+    }
+
     fn object(&self) -> Object {
         Object { bytes: Bytes(self.bytes), usable: self.usable, class: self.class }
     }
@@ -134,6 +139,8 @@ pub(super) enum Refusal {
     AlreadyFree,
     /// It is not of the class that the program says.
     NotOf(Class),
+    /// It is not of as many whole pages as the program says, in bytes.
+    OtherSize(usize),
     /// It was written to before its start or past its end; the byte's address.
     Written(usize),
 }
@@ -250,22 +257,18 @@ impl Pool {
     }
 
     /// Frees an object; with it, how many bytes are booked for its place no more.
-    pub(super) fn free(
-        &mut self,
-        addr: usize,
-        said: Option<Class>,
-        by: &Trace,
-    ) -> Result<(Object, Bytes), Refusal> {
+    pub(super) fn free(&mut self, addr: usize, said: Said, by: &Trace) -> Result<(Object, Bytes), Refusal> {
         let index = self.index_near(addr).ok_or(Refusal::Nothing)?;
         let place = &self.places[index];
         let refusal = match place.state {
             State::Unused => Some(Refusal::Nothing),
             _ if place.addr != addr => Some(Refusal::Middle),
             State::Freed => Some(Refusal::AlreadyFree),
-            State::Live => said
-                .filter(|&said| Some(said) != place.class)
-                .map(Refusal::NotOf)
-                .or_else(|| self.written(place).map(Refusal::Written)),
+            State::Live => match said {
+                Said::Class(said) if Some(said) != place.class => Some(Refusal::NotOf(said)),
+                Said::WholePages(size) if !place.has_pages_for(size) => Some(Refusal::OtherSize(size)),
+                _ => self.written(place).map(Refusal::Written),
+            },
         };
         if let Some(refusal) = refusal {
             return Err(refusal);

@@ -37,7 +37,7 @@ fn byte<'a>(addr: usize) -> &'a mut u8 {
 }
 
 fn free(pool: &mut Pool, addr: usize, said: Option<Class>) -> Result<Object, Refusal> {
-    pool.free(addr, said, &Trace::NONE).map(|(object, _)| object)
+    pool.free(addr, said.map_or(Said::Nothing, Said::Class), &Trace::NONE).map(|(object, _)| object)
 }
 
 /// Whether an address can be read, as the kernel says.
@@ -143,6 +143,11 @@ fn what_is_no_object_is_refused() {
     let request = Request { bytes: Bytes(64), usable: 64, class: class(64) };
     let (p, _) = pool.alloc(&request, &Trace::NONE).expect("places wait");
     let p = p.as_ptr().addr();
+    assert_eq!(
+        pool.free(p, Said::WholePages(40_000), &Trace::NONE).err(),
+        Some(Refusal::OtherSize(40_000)),
+        "it is of a class"
+    );
     let mut why = |addr, said| free(&mut pool, addr, said).err();
     assert_eq!(why(p + 8, None), Some(Refusal::Middle));
     assert_eq!(why(p, class(100)), class(100).map(Refusal::NotOf));

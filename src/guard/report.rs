@@ -77,6 +77,10 @@ pub(super) fn refuse(p: *const u8, refusal: &Refusal, place: Option<&Place>, by:
             ),
             stacks,
         ),
+        Refusal::OtherSize(said) => fatal_with(
+            format_args!("free: object has another size (addr={p:?}, said={said}, {facts})"),
+            stacks,
+        ),
         Refusal::Written(at) if *at < place.addr => fatal_with(
             format_args!(
                 "free: object was written to before its start (addr={p:?}, by={}, {facts})",

@@ -254,8 +254,18 @@ const ROWS: &[Row] = &[
     Row {
         name: "free_of_a_large_as_another_large",
         title: "free of a large object with a `Layout` of another large size",
-        default: [GoesOn("nothing"), Fate::None],
-        guarded: AS_DEFAULT,
+        default: [
+            AtOnce(
+                "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+            ),
+            Fate::None,
+        ],
+        guarded: [
+            &[AtOnce(
+                "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live, thread=#)",
+            )],
+            &[],
+        ],
         hardened: [
             AtOnce(
                 "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
@@ -279,7 +289,12 @@ const ROWS: &[Row] = &[
         name: "free_of_a_small_as_a_large",
         title: "free of a small object with a `Layout` of a large size",
         default: [AtOnce("free: object is smaller than its layout says (addr=@, class=64)"), Fate::None],
-        guarded: [&[GoesOn("nothing")], &[]],
+        guarded: [
+            &[AtOnce(
+                "free: object has another size (addr=@, said=100000, class=64, size=64, state=Live, thread=#)",
+            )],
+            &[],
+        ],
         hardened: [
             AtOnce("free: object is smaller than its layout says (addr=@, class=64, size=60, state=Live)"),
             Fate::None,
@@ -321,15 +336,25 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "free_sized_of_a_large",
-        title: "`free_sized` of a large object with another large size",
-        default: [Fate::None, SOUND],
+        title: "`free_sized` of a large object with a larger size",
+        default: [
+            Fate::None,
+            AtOnce(
+                "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+            ),
+        ],
         guarded: [
             &[],
             &[AtOnce(
                 "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live, thread=#)",
             )],
         ],
-        hardened: [Fate::None, SOUND],
+        hardened: [
+            Fate::None,
+            AtOnce(
+                "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+            ),
+        ],
     },
     Row {
         name: "free_sized_of_a_large_as_a_small",
