@@ -137,17 +137,14 @@ pub(super) extern "C" fn free_unsized(p: *mut u8) {
 #[inline(always)]
 fn free_of(p: *mut u8, size: Option<usize>) {
     checks::pages_taken_back(p, size);
-    let span = heap().and_then(|heap| heap.large_at(p)).filter(|span| has_size(*span, size));
+    // As `large_pages`, but that for no bytes it is wrong, which the slow path sees.
+    let has_size =
+        |span: Span| size.is_none_or(|size| span.npages().0 == size.wrapping_sub(1) / PAGE_SIZE + 1);
+    let span = heap().and_then(|heap| heap.large_at(p));
     let mcache = mcache::current_if_set();
-    if !span.zip(mcache).is_some_and(|(span, mcache)| mcache.keep_large(span)) {
+    if !span.zip(mcache).is_some_and(|(span, mcache)| has_size(span) && mcache.keep_large(span)) {
         free_slow(p, size);
     }
-}
-
-/// Whether `size` is what the object in a span may have been asked for with. A program that says sizes also says each new one.
-#[inline(always)]
-fn has_size(span: Span, size: Option<usize>) -> bool {
-    size.is_none_or(|size| large_pages(Bytes(size)) == Some(span.npages()))
 }
 
 #[cold]
@@ -179,7 +176,8 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     if !span.is(State::InUse) {
         span.facts_of(p).refuse(p, format_args!("free: object is already free"));
     }
-    if let Some(said) = size.filter(|_| !has_size(span, size)) {
+    // A program that says sizes also says each new one, so an object has exactly the pages for its size.
+    if let Some(said) = size.filter(|&said| large_pages(Bytes(said)) != Some(span.npages())) {
         span.facts_of(p).refuse_said(p, said, format_args!("free: object has another size"));
     }
     if let Some(mcache) = mcache {
