@@ -136,6 +136,19 @@ static void use_cache(void) {
     }
     (*cache)[1]++;
 }
+#elif defined NAIVE_INHERITED
+extern char **environ;
+
+/* What is put under this process is nobody else's business. The constructor comes before there is an environment. */
+static void use_cache(void) {
+    static const char name[] = "LD_PRELOAD=";
+    char **to = environ;
+    for (char **from = environ; from && *from; from++)
+        if (strncmp(*from, name, sizeof name - 1) != 0)
+            *to++ = *from;
+    if (to)
+        *to = NULL;
+}
 #else
 static void use_cache(void) {}
 #endif
@@ -172,9 +185,6 @@ __attribute__((constructor)) static void construct(void) {
     pthread_key_t unused;
     pthread_key_create(&unused, NULL);
     pthread_key_create(&key, thread_ends);
-#endif
-#ifdef NAIVE_INHERITED
-    unsetenv("LD_PRELOAD");
 #endif
 #ifdef NAIVE_DESCRIPTOR
     open("/dev/null", O_RDONLY);
