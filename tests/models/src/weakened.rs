@@ -136,8 +136,8 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
     (
         "pages_map",
         "page/map.rs",
-        "self.words.get(page.0)?.load(Acquire)",
-        "self.words.get(page.0)?.load(core::sync::atomic::Ordering::Relaxed)",
+        "Entry::unpack(self.words.get(page.0)?.load(Acquire))",
+        "Entry::unpack(self.words.get(page.0)?.load(core::sync::atomic::Ordering::Relaxed))",
     ),
     (
         "pages",
