@@ -20,8 +20,9 @@
 #define LARGE (100 * KIB)
 #define HUGE_SIZE (100 * MIB)
 
-/* Beyond this many instructions not each is tried, but some in each stretch. */
-#define EACH 250
+/* Beyond this many instructions not each is tried, but some in each stretch; fewer where each costs two processes more. */
+#define EACH (deed == FORK ? 100 : 250)
+#define STRETCHES (deed == FORK ? 25 : 60)
 
 /* What the process has before the operation. */
 #define PREPARED 800
@@ -421,7 +422,7 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
         next_try += 1 + instructions / 48 + instructions % 5;
         figure = figure && figure + 1 < FIGURE + LENGTH(FIGURE) ? figure + 1 : FIGURE;
     } else
-        next_try += instructions < EACH ? 1 : 1 + instructions / 60 + instructions % 3;
+        next_try += instructions < EACH ? 1 : 1 + instructions / STRETCHES + instructions % 3;
     int error = errno, out[2];
     CHECK(pipe(out) == 0);
     /* No hook of the allocator's may run here. */
