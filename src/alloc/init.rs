@@ -167,7 +167,8 @@ unsafe extern "C" fn after_fork_in_parent() {
 
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions();
-    mcache::forget_sweep();
+    // SAFETY: `before_fork` stored it, and mcaches live for ever.
+    mcache::forget_threads(unsafe { FORKING.load(Relaxed).as_ref() });
     report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.

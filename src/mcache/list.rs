@@ -3,7 +3,7 @@
 use core::ptr::{self, NonNull};
 
 use super::large::{LONG, LargeCache};
-use super::{EMPTY, EXITED, Entered, MCache};
+use super::{EMPTY, EXITED, Entered, MCache, budget};
 use crate::base::Class;
 use crate::heap::Heap;
 use crate::sync::atomic::{Acquire, AtomicBool, AtomicPtr, Relaxed, Release, fence_all, write_new};
@@ -74,6 +74,7 @@ pub(crate) fn detach(entered: &Entered, heap: &Heap) {
     }
     mcache.flush_own(heap);
     mcache.drop_arrays(heap);
+    mcache.budget.give_all_back();
     // A fast path that a signal handler jumped out of is never gone on with.
     mcache.gate.leave();
     entered.set(&EXITED);
@@ -167,10 +168,11 @@ pub(crate) unsafe fn unlock_after_fork(in_child: bool) {
     unsafe { IDLE.unlock_after_fork(in_child) };
 }
 
-/// For a forked child: the thread that swept stayed behind in the parent.
-pub(crate) fn forget_sweep() {
+/// For a forked child: the threads that swept, and that earned a budget, stayed behind in the parent. `own` is the mcache of the one that did not.
+pub(crate) fn forget_threads(own: Option<&MCache>) {
     each_mcache().for_each(|m| m.gate.forget_claim());
     SWEEPING.store(false, Relaxed);
+    budget::keep_only(own.map(|own| &own.budget));
 }
 
 /// For a forked child, and for a process that exits out of a slow path: threads that were changing something do not go on; it stays as

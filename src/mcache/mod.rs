@@ -14,6 +14,7 @@
 )]
 
 mod bin;
+mod budget;
 mod counts;
 mod entered;
 mod large;
@@ -36,12 +37,13 @@ use crate::sync::atomic::{AtomicPtr, Cell};
 use crate::sys::tls_slot;
 use crate::throw::throw;
 use bin::{Bin, Bins};
+use budget::Budget;
 pub(crate) use counts::Counts;
 use counts::{LargeCounts, Version};
 pub(crate) use entered::{Entered, is_marked, mark, refuse_if_marked, unmark};
 use large::LargeCache;
 pub(crate) use list::{
-    attach, close_versions, detach, drop_large, each_mcache, forget_sweep, lock_for_fork, unlock_after_fork,
+    attach, close_versions, detach, drop_large, each_mcache, forget_threads, lock_for_fork, unlock_after_fork,
 };
 use sampling::Sampling;
 
@@ -60,8 +62,10 @@ pub(crate) struct MCache {
     version: Version,
     /// Free pages and headers for spans. Owner only.
     spans: UnsafeCell<SpanCache>,
-    /// Bytes that the bins may hold together, as their capacities stand. Owner only.
+    /// Bytes that the bins may hold together beyond what they may hold at first, as their capacities stand. Owner only.
     capacity: Cell<usize>,
+    /// What that may come to. Owner only.
+    budget: Budget,
     /// Slow paths taken since the bins were last looked at. Owner only.
     events: Cell<u32>,
     /// The heap's pressure epoch that was last obeyed. Owner only.
@@ -117,6 +121,7 @@ impl MCache {
             version: Version::new(),
             spans: UnsafeCell::new(SpanCache::empty()),
             capacity: Cell::new(0),
+            budget: Budget::new(),
             events: Cell::new(0),
             pressure: Cell::new(0),
             at_attach: Cell::new(Counts { allocs: 0, bytes: 0, frees: 0, bytes_freed: 0 }),

@@ -1,7 +1,7 @@
 //! The slow paths of a bin: refill, flush, growth and idleness.
 //!
 //! A bin starts with room for a few pointers and doubles each time it runs dry, up to a bound in objects and in bytes, and as
-//! long as the thread's budget lasts. A bin that the thread does not allocate from between two looks is emptied and halved. A
+//! long as the thread's budget lasts (see `budget`). A bin that the thread does not allocate from between two looks is emptied and halved. A
 //! thread that only frees does not grow its bins beyond a small batch, so it hoards nothing.
 
 use core::mem::size_of;
@@ -14,6 +14,7 @@ use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Facts, Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
+use crate::sys::coarse_ns;
 use crate::throw::throw;
 
 /// Pointers a bin may hold at first ...
@@ -25,8 +26,6 @@ const MAX_CAP: usize = 2048;
 /// ... and bytes, but always `MIN_MAX_CAP` pointers.
 const MAX_BIN_BYTES: usize = 256 << 10;
 const MIN_MAX_CAP: usize = 4;
-/// Bytes that the bins of one thread may hold together, what they may hold at first aside.
-const BUDGET: usize = 2 << 20;
 /// Pointers that a bin may hold in a thread that does not allocate the class.
 const FREE_ONLY_CAP: usize = 64;
 /// Slow paths between two questions whether it is time to look at what idle threads keep.
@@ -39,6 +38,11 @@ const LOOK_EVERY: u32 = 512;
 /// Pointers that a bin of this class may hold at first.
 fn first_cap(class: Class) -> usize {
     (FIRST_BIN_BYTES / class.size().0).clamp(2, FIRST_CAP)
+}
+
+/// Bytes that a bin of capacity `cap` may hold beyond what it may hold at first.
+pub(super) fn beyond_first(cap: usize, class: Class) -> usize {
+    cap.saturating_sub(first_cap(class)) * class.size().0
 }
 
 /// Pointers that a bin of this class may hold at most.
@@ -140,15 +144,25 @@ impl MCache {
     fn grow(&self, bin: Bin<'_>, class: Class, heap: &Heap) {
         let old = bin.cap();
         let new = (old * 2).max(first_cap(class)).min(max_cap(class));
-        let more = (new.saturating_sub(old)) * class.size().0;
-        if more == 0 || (old > 0 && self.capacity.get() + more > BUDGET) {
+        if new <= old {
+            return;
+        }
+        let more = beyond_first(new, class) - beyond_first(old, class);
+        if self.capacity.get() + more > self.budget.bytes() && more > 0 {
+            self.budget.refuse(coarse_ns, || heap.in_use_bytes());
             return;
         }
         let (_, room) = bin.array();
         if new <= room || self.replace_array(bin, new, heap) {
-            bin.set_cap(new, self.is_watched());
-            self.capacity.set(self.capacity.get() + more);
+            self.set_cap(bin, class, new);
         }
+    }
+
+    /// Sets what a bin may hold, and books it.
+    fn set_cap(&self, bin: Bin<'_>, class: Class, cap: usize) {
+        let others = self.capacity.get() - beyond_first(bin.cap(), class);
+        bin.set_cap(cap, self.is_watched());
+        self.capacity.set(others + beyond_first(cap, class));
     }
 
     /// Gives a bin an array of `room` pointers; `false` without memory for it, and then the old one stays.
@@ -197,19 +211,20 @@ impl MCache {
         }
     }
 
-    /// Empties and halves the bins that the thread does not allocate from, and gives back large spans it does not use.
+    /// Empties and halves the bins that the thread does not allocate from, or all when they may hold more than its budget, and gives back
+    /// large spans it does not use.
     pub(super) fn look(&self, heap: &Heap) {
+        self.budget.look(coarse_ns());
+        let too_much = self.capacity.get() > self.budget.bytes();
         for class in Class::all() {
             let bin = self.bin(class);
             if bin.cap() == 0 {
                 continue;
             }
-            if !bin.is_active(true) {
+            if !bin.is_active(true) || too_much {
                 self.flush(bin, class, heap, bin.held());
-                let half = (bin.cap() / 2).max(first_cap(class));
-                let less = (bin.cap() - half.min(bin.cap())) * class.size().0;
-                bin.set_cap(bin.cap().min(half), self.is_watched());
-                self.capacity.set(self.capacity.get() - less);
+                let half = (bin.cap() / 2).max(first_cap(class)).min(bin.cap());
+                self.set_cap(bin, class, half);
             }
             central(class).trim(class, heap, false, Some(self.spans()));
         }
@@ -299,8 +314,7 @@ impl MCache {
             if room > LEFT_ROOM
                 && let Some(array) = NonNull::new(array)
             {
-                self.capacity.set(self.capacity.get() - bin.cap() * class.size().0);
-                bin.set_cap(0, self.is_watched());
+                self.set_cap(bin, class, 0);
                 bin.set_array(ptr::null_mut(), 0);
                 // SAFETY: `replace_array` allocated it with this length, and the bin has left it.
                 unsafe { heap.free_metadata(array.cast(), Bytes(room * size_of::<*mut u8>())) };

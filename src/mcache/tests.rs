@@ -7,7 +7,7 @@ use std::{
     vec::Vec,
 };
 
-use super::slow::LEFT_ROOM;
+use super::slow::{LEFT_ROOM, beyond_first};
 use super::{Counts, MCache};
 use crate::base::{Class, NUM_CLASSES, PAGE_SIZE, Pages, Random};
 use crate::heap::{self, Span, State};
@@ -75,6 +75,8 @@ fn random_programs_match_a_twin_that_counts_by_hand() {
                 _ => {}
             }
             check(m, &twin, class);
+            let beyond = |class| beyond_first(m.bin(class).cap(), class);
+            assert_eq!(m.capacity.get(), Class::all().map(beyond).sum::<usize>());
         }
         let mut sum = Counts::default();
         for class in Class::all() {
