@@ -20,8 +20,8 @@ const MOST: usize = 8 << 20;
 /// What all threads together may earn: this, or a part of the heap, whichever is more.
 const ALL: usize = 8 << 20;
 const SHARE: usize = 4;
-/// So many refusals in so short a time, some five percent of it, earn more.
-const REFUSALS: u32 = 256;
+/// So many refusals in so short a time, some two percent of it, earn more.
+const REFUSALS: u32 = 128;
 const SOON_NS: u64 = 8_000_000;
 /// Looks at the bins that are further apart than this say that the thread seldom takes slow paths.
 const SELDOM_NS: u64 = 100_000_000;
