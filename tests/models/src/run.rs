@@ -31,6 +31,9 @@ pub(crate) fn main() -> ExitCode {
     if wanted.first().is_some_and(|w| w == "--weakened") {
         return weakened::main(&wanted[1..]);
     }
+    if wanted.is_empty() {
+        weakened::check_places();
+    }
     // A model that goes wrong may go on for ever.
     let mut seconds = "300".to_owned();
     if wanted.first().is_some_and(|w| w == "--seconds") {

@@ -197,6 +197,15 @@ fn verdict(said: &str) -> (Vec<String>, Vec<&str>) {
     (noticed, not_done)
 }
 
+/// Fails if a place that is to be broken is not there any more, or there twice: it would be found out only by who breaks it.
+pub(crate) fn check_places() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src");
+    for (_, file, from, _) in WEAKENED {
+        let text = fs::read_to_string(src.join(file)).expect("the file is there");
+        assert_eq!(text.matches(from).count(), 1, "src/{file} has this once, for --weakened: {from}");
+    }
+}
+
 /// Builds the models of each, and runs those that must notice. `wanted`: the numbers of some, or the beginnings of their models' names.
 pub(crate) fn main(wanted: &[String]) -> ExitCode {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
