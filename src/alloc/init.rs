@@ -167,8 +167,10 @@ unsafe extern "C" fn after_fork_in_parent() {
 
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions();
-    // SAFETY: `before_fork` stored it, and mcaches live for ever.
-    mcache::forget_threads(unsafe { FORKING.load(Relaxed).as_ref() });
+    let own =
+        if FORKER.load(Relaxed) == sys::thread::current() { FORKING.load(Relaxed) } else { ptr::null_mut() };
+    // SAFETY: null, or `before_fork` stored it; mcaches live for ever.
+    mcache::forget_threads(unsafe { own.as_ref() });
     report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.

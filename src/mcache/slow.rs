@@ -1,8 +1,8 @@
 //! The slow paths of a bin: refill, flush, growth and idleness.
 //!
 //! A bin starts with room for a few pointers and doubles each time it runs dry, up to a bound in objects and in bytes, and as
-//! long as the thread's budget lasts (see `budget`). A bin that the thread does not allocate from between two looks is emptied and halved. A
-//! thread that only frees does not grow its bins beyond a small batch, so it hoards nothing.
+//! long as the thread's budget lasts (see `budget`). A bin that the thread does not allocate from between two looks is emptied and halved, and
+//! all are when they may hold more than the budget. A thread that only frees does not grow its bins beyond a small batch, so it hoards nothing.
 
 use core::mem::size_of;
 use core::ptr::{self, NonNull};
@@ -14,7 +14,7 @@ use super::list::drop_large;
 use crate::base::{Bytes, Class, Pages};
 use crate::heap::{Facts, Heap, Span, SpanCache, State, block_size};
 use crate::mcentral::{central, trim_all};
-use crate::sys::coarse_ns;
+use crate::sys::{coarse_ns, precise_ns};
 use crate::throw::throw;
 
 /// Pointers a bin may hold at first ...
@@ -148,8 +148,12 @@ impl MCache {
             return;
         }
         let more = beyond_first(new, class) - beyond_first(old, class);
-        if self.capacity.get() + more > self.budget.bytes() && more > 0 {
-            self.budget.refuse(coarse_ns, || heap.in_use_bytes());
+        // What bins hold at first is never refused.
+        if more > 0 && self.capacity.get() + more > self.budget.bytes() {
+            // A thread that only frees earns nothing.
+            if bin.is_active(false) {
+                self.budget.refuse(precise_ns, || heap.in_use_bytes());
+            }
             return;
         }
         let (_, room) = bin.array();
@@ -306,7 +310,8 @@ impl MCache {
         heap.flush_span_cache(self.spans());
     }
 
-    /// Gives back the long arrays of its bins, which hold nothing: the next thread may need other ones. Owner only, not for stand-ins.
+    /// Gives back the long arrays of its bins, which hold nothing: the next thread may need other ones, and bins start as at first. Owner only,
+    /// not for stand-ins.
     pub(super) fn drop_arrays(&self, heap: &Heap) {
         for class in Class::all() {
             let bin = self.bin(class);
@@ -318,6 +323,8 @@ impl MCache {
                 bin.set_array(ptr::null_mut(), 0);
                 // SAFETY: `replace_array` allocated it with this length, and the bin has left it.
                 unsafe { heap.free_metadata(array.cast(), Bytes(room * size_of::<*mut u8>())) };
+            } else {
+                self.set_cap(bin, class, bin.cap().min(first_cap(class)));
             }
         }
     }
