@@ -151,20 +151,23 @@ fn small_object_at(p: *const u8) -> Option<Class> {
 /// 1. `p` is null or an object of this heap, and nothing uses it any more.
 #[inline(always)]
 pub unsafe fn free(p: *mut u8) {
-    let Some(class) = small_object_at(p) else { return free_no_small(p) };
+    let Some(class) = small_object_at(p) else {
+        // Asked here: who frees an object does not pay for it, and programs free null often.
+        if !p.is_null() {
+            free_no_small(p);
+        }
+        return;
+    };
     let Some((p, class)) = checks::taken_back(p, class, None) else { return };
     if !push(p, class) {
         super::flush(p, class);
     }
 }
 
-/// Frees what is no small object.
+/// Frees what is no small object, and not null.
 #[cold]
 #[inline(never)]
 extern "C" fn free_no_small(p: *mut u8) {
-    if p.is_null() {
-        return;
-    }
     if heap().and_then(|h| h.span_of(p)).is_some_and(|span| !span.is_large()) {
         Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
     }
