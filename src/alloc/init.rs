@@ -10,6 +10,7 @@ use crate::guard;
 use crate::heap::{self, Heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
+use crate::sync::atomic::signal_fence;
 use crate::sys;
 
 /// How often the background thread looks after an idle heap.
@@ -126,9 +127,11 @@ unsafe extern "C" fn before_fork() {
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
     let heap = heap::heap();
-    FORKER.store(sys::thread::current(), Relaxed);
     HEAP_LOCKED.store(heap.is_some(), Relaxed);
     FORKING.store(ptr::from_ref(mcache).cast_mut(), Relaxed);
+    // Last: a signal handler that interrupts this and forks finds either nothing or all of it.
+    signal_fence();
+    FORKER.store(sys::thread::current(), Relaxed);
     if let Some(heap) = heap {
         heap.lock_for_fork();
     }
@@ -136,10 +139,17 @@ unsafe extern "C" fn before_fork() {
     guard::lock_for_fork();
 }
 
-fn unlock_after_fork(in_child: bool) {
+/// What the calling thread's slot goes back to, if it is the one that forks and took the locks.
+fn forking() -> Option<&'static MCache> {
     if FORKER.load(Relaxed) != sys::thread::current() {
-        return;
+        return None;
     }
+    // SAFETY: `before_fork` stored it in this thread, and mcaches live for ever.
+    unsafe { FORKING.load(Relaxed).as_ref() }
+}
+
+fn unlock_after_fork(in_child: bool) {
+    let Some(mcache) = forking() else { return };
     if let Some(rest) = NESTED.load(Relaxed).checked_sub(1) {
         return NESTED.store(rest, Relaxed);
     }
@@ -148,8 +158,6 @@ fn unlock_after_fork(in_child: bool) {
     unsafe { guard::unlock_after_fork(in_child) };
     // SAFETY: as above.
     unsafe { sizes::unlock_after_fork(in_child) };
-    // SAFETY: `before_fork` stored it, and mcaches live for ever.
-    let mcache = unsafe { FORKING.load(Relaxed).as_ref() };
     if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {
         // SAFETY: `before_fork` took them in this thread.
         unsafe { heap.unlock_after_fork(in_child) };
@@ -158,7 +166,7 @@ fn unlock_after_fork(in_child: bool) {
     unsafe { mcentral::unlock_all_after_fork(in_child) };
     // SAFETY: as above.
     unsafe { mcache::unlock_after_fork(in_child) };
-    mcache.into_iter().for_each(mcache::unmark);
+    mcache::unmark(mcache);
 }
 
 unsafe extern "C" fn after_fork_in_parent() {
@@ -167,10 +175,7 @@ unsafe extern "C" fn after_fork_in_parent() {
 
 unsafe extern "C" fn after_fork_in_child() {
     mcache::close_versions();
-    let own =
-        if FORKER.load(Relaxed) == sys::thread::current() { FORKING.load(Relaxed) } else { ptr::null_mut() };
-    // SAFETY: null, or `before_fork` stored it; mcaches live for ever.
-    mcache::forget_threads(unsafe { own.as_ref() });
+    mcache::forget_threads(forking());
     report::close_in_child();
     unlock_after_fork(true);
     // The thread was the parent's; the next slow path starts one here.
