@@ -277,6 +277,40 @@ fn a_signal_that_was_sent_is_passed_on() {
     }
 }
 
+/// Guarded objects are above the heap, so that frees tell them by one comparison, unless the heap has few addresses. Then they are where
+/// the kernel puts them, and may be below.
+#[test]
+fn small_address_spaces_do_without_places_above_the_heap() {
+    const NAME: &str = "small_address_spaces_do_without_places_above_the_heap";
+    for mebibytes in [300, 1 << 20] {
+        let case = Case::new(NAME, &mebibytes.to_string()).env("GODEBUG", "guardrate=5");
+        case.address_space(mebibytes << 20).succeeds(|| {
+            let first = Object::new(layout(1 << 20, 8), 0).into_raw().addr();
+            // A heap in few addresses begins at any multiple of 4 MiB.
+            let start = first - first % (4 << 20);
+            let heap = start..start + (64 << 20);
+            let before = gort::stats();
+            let small = layout(48, 8);
+            let (mut below, mut above) = (0, 0);
+            let mut random = Random::new(3);
+            for _ in 0..20 {
+                drop(churn(&mut random, 500, 100));
+                for _ in 0..100 {
+                    let object = Object::new(small, 2).into_raw();
+                    below += usize::from(object.addr() < heap.start);
+                    above += usize::from(object.addr() >= heap.end);
+                    // SAFETY: allocated above.
+                    unsafe { GoAlloc.dealloc(object, small) };
+                }
+            }
+            println!("{below} below and {above} above the heap");
+            assert!((200..=600).contains(&(below + above)), "one in 5: {below} and {above} of 2000");
+            assert!(mebibytes == 300 || below == 0, "{below} below, with addresses to spare");
+            assert_eq!(gort::stats().heap_objects, before.heap_objects);
+        });
+    }
+}
+
 #[test]
 fn memory_of_what_is_freed_goes_back() {
     guarded("memory_of_what_is_freed_goes_back", 1).succeeds(|| {

@@ -242,6 +242,8 @@ extern "C" fn flush(p: *mut u8, class: Class) {
         Some(mcache) if mcache.bin(class).has_on_top(p) => {
             Facts::freed(class).refuse(p, format_args!("free: object is already free"));
         }
+        // Where objects of the heap may have addresses that look like guarded ones'.
+        Some(mcache) if mcache.bin(class).push_watched(p) => {}
         Some(mcache) => mcache.free_slow(class, heap, p),
         None => {
             sizes::freed(heap, p, class);

@@ -126,7 +126,7 @@ fn apply_debug(heap: &Heap, item: &[u8]) {
             warn(format_args!("guardrate ignored: the hardened build has checks of its own"));
         }
         Ok(Debug::Guard(rate)) if guard::rate() == 0 => {
-            if !guard::start(rate) {
+            if !guard::start(heap, rate) {
                 warn(format_args!("guardrate ignored: no addresses for guarded objects"));
             }
         }

@@ -60,10 +60,10 @@ pub(crate) struct Object {
 }
 
 /// Starts guarding one allocation in `rate`; `false` without address space for it. Once, while the heap is set up.
-pub(crate) fn start(rate: u64) -> bool {
-    let Some(base) = Linux.reserve(pool::AREA, pool::GUARD, c"gort: guarded objects") else {
-        return false;
-    };
+pub(crate) fn start(heap: &Heap, rate: u64) -> bool {
+    // Above the heap if that can be: `first_address`.
+    let elsewhere = || Linux.reserve(pool::AREA, pool::GUARD, c"gort: guarded objects");
+    let Some(base) = heap.take_addresses(Bytes(pool::AREA)).or_else(elsewhere) else { return false };
     let base = base.as_ptr().expose_provenance();
     POOL.lock().set_up(base, Random::new(sys::precise_ns() ^ base as u64));
     START.store(base, Relaxed);
@@ -76,33 +76,16 @@ pub(crate) fn rate() -> u64 {
     RATE.load(Relaxed)
 }
 
-/// Where guarded objects are.
-#[derive(Clone, Copy)]
-pub(crate) struct Places {
-    start: usize,
-}
-
-impl Places {
-    /// Nowhere.
-    pub(crate) const NONE: Self = Self { start: NOWHERE };
-
-    /// Whether an address is in a guarded object's place, or beside it.
-    #[inline(always)]
-    pub(crate) fn contain(self, p: *const u8) -> bool {
-        p.addr().wrapping_sub(self.start) < pool::AREA
-    }
-}
-
-/// Where guarded objects are, once `rate` is not 0.
+/// The least address that a guarded object can have. No object of the heap has a higher one, unless the heap had no addresses to spare.
 #[inline]
-pub(crate) fn places() -> Places {
-    Places { start: START.load(Relaxed) }
+pub(crate) fn first_address() -> usize {
+    START.load(Relaxed)
 }
 
 /// Whether an address is in a guarded object's place, or beside it.
 #[inline]
 pub(crate) fn contains(p: *const u8) -> bool {
-    places().contain(p)
+    p.addr().wrapping_sub(START.load(Relaxed)) < pool::AREA
 }
 
 /// Whether there is a place for an object, before its stack is walked for nothing.

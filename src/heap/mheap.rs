@@ -266,6 +266,12 @@ impl Heap {
         }
     }
 
+    /// Addresses above all pages of the heap, for another use, that nobody may touch until they are committed; `None` when it has none
+    /// to spare.
+    pub(crate) fn take_addresses(&self, bytes: Bytes) -> Option<NonNull<u8>> {
+        self.pages.lock().space.take_end(bytes)
+    }
+
     /// Makes at least `n` more pages usable.
     pub(super) fn grow(&self, pages: &mut PageHeap, n: Pages) -> Option<()> {
         let PageHeap { alloc, space, pending } = pages;

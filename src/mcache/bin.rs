@@ -44,8 +44,8 @@ pub(super) struct Bins {
     slots: [Cell<*mut *mut u8>; NUM_CLASSES],
     /// How many pointers make a free the slow path's: `cap`, or none of a bin that is watched. Owner only.
     full: [Cell<u32>; NUM_CLASSES],
-    /// Pointers that they may hold. Owner only.
-    cap: [Cell<u32>; NUM_CLASSES],
+    /// Pointers that they may hold, in words as wide as an index: a watched free is an instruction shorter. Owner only.
+    cap: [Cell<usize>; NUM_CLASSES],
     /// Pointers moved in minus pointers moved out by slow paths. Written by the owner, read by anyone.
     net: [AtomicI64; NUM_CLASSES],
     /// Pointers that the arrays have room for. Owner only.
@@ -60,7 +60,7 @@ pub(crate) struct Bin<'a> {
     hdr: &'a AtomicU64,
     slots: &'a Cell<*mut *mut u8>,
     full: &'a Cell<u32>,
-    cap: &'a Cell<u32>,
+    cap: &'a Cell<usize>,
     net: &'a AtomicI64,
     room: &'a Cell<u16>,
     seen: &'a Cell<u16>,
@@ -119,21 +119,21 @@ impl<'a> Bin<'a> {
     #[inline(always)]
     #[must_use]
     pub(crate) fn push(self, p: *mut u8) -> bool {
-        self.push_below(self.full.get(), p)
+        self.push_below(self.full.get() as usize, p)
     }
 
     /// As `push`, watched or not.
     #[inline(always)]
     #[must_use]
-    pub(super) fn push_watched(self, p: *mut u8) -> bool {
+    pub(crate) fn push_watched(self, p: *mut u8) -> bool {
         self.push_below(self.cap.get(), p)
     }
 
     /// Puts a pointer in if there are fewer than `full`.
     #[inline(always)]
-    fn push_below(self, full: u32, p: *mut u8) -> bool {
+    fn push_below(self, full: usize, p: *mut u8) -> bool {
         let held = self.held();
-        if held >= full as usize {
+        if held >= full {
             return false;
         }
         // SAFETY: held < cap <= room, and only this thread writes the array.
@@ -180,7 +180,7 @@ impl<'a> Bin<'a> {
     /// Pointers it may hold.
     #[inline(always)]
     pub(super) fn cap(self) -> usize {
-        self.cap.get() as usize
+        self.cap.get()
     }
 
     /// Allocations and frees since the beginning. For other threads only inside the mcache's version check.
@@ -244,7 +244,7 @@ impl<'a> Bin<'a> {
     /// Sets how many pointers it may hold, at least those it holds, at most what the array has room for; and whether it is watched.
     pub(super) fn set_cap(self, cap: usize, watched: bool) {
         debug_assert!(cap >= self.held() && cap <= self.room.get() as usize);
-        self.cap.set(cap as u32);
+        self.cap.set(cap);
         self.full.set(if watched { 0 } else { cap as u32 });
     }
 

@@ -152,12 +152,12 @@ impl MCache {
         self.bin(class).push(p)
     }
 
-    /// As `push`, in a thread whose frees are watched because there are guarded objects, for an object that is none. In others it does
-    /// what `push` did.
+    /// As `push`, in a thread whose frees are watched because there are guarded objects; `false` also for what may be one. In others it
+    /// does what `push` did.
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_watched(&self, class: Class, p: *mut u8) -> bool {
-        !self.is_guarded(p) && self.bin(class).push_watched(p)
+        !self.may_be_guarded(p) && self.bin(class).push_watched(p)
     }
 
     /// As the bin's `pop`, safe from a signal handler that interrupts it and allocates: the handler finds the mcache busy and takes

@@ -29,8 +29,8 @@ pub(super) struct Sampling {
     rate: Cell<u64>,
     /// The generator. Owner only.
     random: Cell<u64>,
-    /// Where guarded objects are, as far as the thread may meet any: each watched free looks, so it is at hand. Owner only.
-    guarded: Cell<guard::Places>,
+    /// Objects from this address on may be guarded: each watched free looks, so it is at hand. Owner only.
+    guarded_from: Cell<usize>,
 }
 
 impl Sampling {
@@ -41,7 +41,7 @@ impl Sampling {
             next_large: Cell::new(NEVER),
             rate: Cell::new(0),
             random: Cell::new(0),
-            guarded: Cell::new(guard::Places::NONE),
+            guarded_from: Cell::new(usize::MAX),
         }
     }
 
@@ -70,7 +70,7 @@ impl MCache {
             return;
         }
         sampling.rate.set(rate);
-        sampling.guarded.set(guard::places());
+        sampling.guarded_from.set(guard::first_address());
         sampling.random.set(sys::precise_ns() ^ ptr::from_ref(self).addr() as u64);
         sampling.next_large.set(self.large_counts.get().allocs.saturating_add(sampling.draw() - 1));
         for class in Class::all() {
@@ -81,10 +81,11 @@ impl MCache {
         }
     }
 
-    /// Whether `p` is a guarded object, or beside one, in a thread that is watched. Owner only.
+    /// Whether `p` may be a guarded object: all are, and an object of the heap is only where the heap had no addresses to spare. Owner
+    /// only.
     #[inline(always)]
-    pub(super) fn is_guarded(&self, p: *const u8) -> bool {
-        self.sampling.guarded.get().contain(p)
+    pub(super) fn may_be_guarded(&self, p: *const u8) -> bool {
+        p.addr() >= self.sampling.guarded_from.get()
     }
 
     /// Whether each free of the thread takes the slow path, because there are guarded objects. Owner only.

@@ -1,8 +1,8 @@
 //! The one stretch of addresses that the heap lives in. Answers to Go's arena hints and sysReserve (malloc.go).
 //!
 //! ```text
-//! base                      next                                    base + pages
-//! | committed arenas        | reserved: no access, not charged      |
+//! base                      next                                    base + pages           base + bytes
+//! | committed arenas        | reserved: no access, not charged      | what was taken from it |
 //! ```
 //!
 //! It is reserved once, far larger than memory is, so that the page map is one array and an address is tested with one
@@ -39,6 +39,8 @@ pub(crate) struct AddressSpace<O: Os> {
     base: NonNull<u8>,
     /// Length: whole chunks.
     bytes: usize,
+    /// Whole chunks as well.
+    pages: Pages,
     align: usize,
     /// First page that is not committed.
     next: PageIdx,
@@ -82,7 +84,8 @@ impl<O: Os> AddressSpace<O> {
 
     fn reserve_exactly(os: O, bytes: usize, align: usize) -> Option<Self> {
         let base = os.reserve(bytes, align, c"gort: heap")?;
-        Some(Self { os, base, bytes, align, next: PageIdx(0) })
+        let pages = Pages(bytes >> PAGE_SHIFT);
+        Some(Self { os, base, bytes, pages, align, next: PageIdx(0) })
     }
 
     /// What its first address is a multiple of, in bytes.
@@ -95,9 +98,20 @@ impl<O: Os> AddressSpace<O> {
         self.base.as_ptr().expose_provenance()
     }
 
-    /// Its length.
+    /// Its length, without what was taken from its end.
     pub(crate) fn pages(&self) -> Pages {
-        Pages(self.bytes >> PAGE_SHIFT)
+        self.pages
+    }
+
+    /// Takes addresses from the end for another use, above all pages that will ever be usable; `None` when they are in use, or more
+    /// than an eighth of all. Nothing may be read or written there until it is committed.
+    pub(crate) fn take_end(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
+        let taken =
+            bytes.0.checked_next_multiple_of(CHUNK).filter(|&taken| taken <= self.bytes / 8)? >> PAGE_SHIFT;
+        let left = self.pages.0.checked_sub(taken).filter(|&left| left >= self.next.0)?;
+        self.pages = Pages(left);
+        // SAFETY: inside the reservation.
+        Some(unsafe { self.base.add(left << PAGE_SHIFT) })
     }
 
     /// Makes the next pages readable and writable: whole chunks, at least `n` pages, and more as long as the kernel grants it.
@@ -193,6 +207,25 @@ mod tests {
             assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
             os.assert_all_given_back();
         }
+    }
+
+    #[test]
+    fn addresses_are_taken_from_the_end_if_they_can_be_spared() {
+        let os = FakeOs::new(4096);
+        os.limit(GIB);
+        let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+        assert_eq!(s.take_end(Bytes(GIB / 8 * 5 / 8 + 1)), None);
+        assert_eq!(s.take_end(Bytes(usize::MAX)), None);
+        let end = s.base() + s.pages().bytes().0;
+        let taken = s.take_end(Bytes(CHUNK + 1)).unwrap();
+        assert_eq!((taken.addr().get(), s.base() + s.pages().bytes().0), (end - 2 * CHUNK, end - 2 * CHUNK));
+        // What is left can be used to its end, and what is used cannot be taken.
+        let left = s.pages();
+        assert_eq!(s.commit_more(Pages(left.0 + 1)), Err(OutOfMemory));
+        assert_eq!(s.commit_more(left).map(PageRange::end), Ok(PageIdx(left.0)));
+        assert_eq!(s.take_end(Bytes(1)), None);
+        drop(s);
+        os.assert_all_given_back();
     }
 
     #[test]
