@@ -11,8 +11,7 @@ use common::Case;
 #[test]
 fn the_corpus_and_a_bounded_while() {
     let name = "the_corpus_and_a_bounded_while";
-    let count = if cfg!(feature = "invariants") { 300 } else { 1_500 };
     Case::new(name, "heap")
         .env("GODEBUG", "hugemin=1100KiB")
-        .succeeds(|| replay::replay("heap", count, heap::run));
+        .succeeds(|| replay::replay("heap", 500, heap::run));
 }

@@ -122,10 +122,13 @@ fn a_plain_allocator_passes() {
 }
 
 /// Most of the time goes into waiting.
+const AT_ONCE: usize = 4;
+
 fn several_at_once(test: impl Fn(&(&'static str, Case)) + Sync) {
     thread::scope(|s| {
-        for some in DEFECTS.chunks(DEFECTS.len().div_ceil(4)) {
-            s.spawn(|| some.iter().for_each(&test));
+        for first in 0..AT_ONCE {
+            let test = &test;
+            s.spawn(move || DEFECTS.iter().skip(first).step_by(AT_ONCE).for_each(test));
         }
     });
 }

@@ -91,7 +91,7 @@ static void *busy_body(void *arg) {
 /* The C library sends each thread a signal to change its user, and waits for all of them. */
 static void mode_setuid(void) {
     const char *variable = getenv("ROUNDS");
-    int rounds = variable ? atoi(variable) : 200;
+    int rounds = variable ? atoi(variable) : 100;
     pthread_t id[6];
     for (int i = 0; i < 6; i++)
         id[i] = start(busy_body, (void *)(uintptr_t)i);
