@@ -158,6 +158,11 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     let entered = Entered::new("free");
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
+        if let Some((said, object)) = size.zip(heap.object_at(p))
+            && !large_pages(Bytes(said)).is_some_and(|n| object.has_pages(n))
+        {
+            Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
+        }
         let Some(bytes) = heap.free_huge(p) else {
             Facts::of(p).refuse(p, format_args!("free: pointer was never allocated, or is already free"));
         };

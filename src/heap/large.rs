@@ -37,6 +37,19 @@ impl Object {
             Self::Huge(h) => Bytes(h.bytes),
         }
     }
+
+    /// Whether an object of `n` pages takes as many bytes.
+    pub(crate) fn has_pages(self, n: Pages) -> bool {
+        match self {
+            Self::Large(span) => span.npages() == n,
+            Self::Huge(h) => mapped_bytes(n) == Some(h.bytes),
+        }
+    }
+}
+
+/// Length of the mapping of a huge object of `n` pages: the kernel's page may be larger than ours, and it is whole pages of both.
+fn mapped_bytes(n: Pages) -> Option<usize> {
+    n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(Linux.page_size())
 }
 
 impl Heap {
@@ -52,11 +65,7 @@ impl Heap {
 
     /// A new huge object, zero; `None` when the OS refuses.
     pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
-        // The kernel's page may be larger than ours; the length is rounded up to both.
-        let bytes = n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(Linux.page_size())?;
-        if bytes > isize::MAX as usize - align {
-            return None;
-        }
+        let bytes = mapped_bytes(n).filter(|&bytes| bytes <= isize::MAX as usize - align)?;
         let mut table = self.huge.lock();
         if !self.reserve_huge(&mut table) {
             return None;
@@ -201,14 +210,13 @@ impl Heap {
 
     #[expect(unsafe_code, reason = "resizes the object's mapping")]
     fn resize_huge(&self, h: Huge, n: Pages, align: usize) -> Option<NonNull<u8>> {
-        let os_page = Linux.page_size();
-        let new = n.0.checked_mul(PAGE_SIZE)?.checked_next_multiple_of(os_page)?;
+        let new = mapped_bytes(n)?;
         let at = NonNull::new(core::ptr::with_exposed_provenance_mut(h.addr))?;
         if new == h.bytes {
             return Some(at);
         }
         // A larger alignment than a page's may be lost when the kernel moves the object.
-        if new > isize::MAX as usize || (new > h.bytes && align > os_page) {
+        if new > isize::MAX as usize || (new > h.bytes && align > Linux.page_size()) {
             return None;
         }
         let mut table = self.huge.lock();

@@ -308,6 +308,7 @@ pub(crate) fn run(name: &str) -> Option<()> {
         "free_inside_a_small" => freed(get(ROOM).wrapping_add(16), ROOM),
         "free_inside_a_large" => freed(get(LARGE).wrapping_add(8192), LARGE),
         "free_of_a_large_as_another_large" => freed(get(LARGE), layout(200_000, 8)),
+        "free_of_a_huge_as_another_huge" => freed(get(HUGE), layout(400_000_000, 8)),
         "free_of_a_large_as_a_small" => freed(get(LARGE), ROOM),
         "free_of_a_small_as_a_large" => freed(get(ROOM), LARGE),
         "free_of_a_stack_address" => freed([0u64; 8].as_mut_ptr().cast(), ROOM),

@@ -274,6 +274,23 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "free_of_a_huge_as_another_huge",
+        title: "free of a huge object with a `Layout` of another huge size",
+        default: [
+            AtOnce(
+                "free: object has another size (addr=@, said=400000000, class=large, size=136314880, state=Live)",
+            ),
+            Fate::None,
+        ],
+        guarded: AS_DEFAULT,
+        hardened: [
+            AtOnce(
+                "free: object has another size (addr=@, said=400000000, class=large, size=136314880, state=Live)",
+            ),
+            Fate::None,
+        ],
+    },
+    Row {
         name: "free_of_a_large_as_a_small",
         title: "free of a large object with a `Layout` of a small size",
         default: [Later(NOT_OF_LARGE), Fate::None],
