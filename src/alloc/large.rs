@@ -171,8 +171,11 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     let Some(span) = heap.span_of(p) else {
         Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object, or already free"));
     };
-    if !span.is_large() && heap.small_object_at(p).is_some() {
-        span.facts_of(p).refuse(p, format_args!("free: object is smaller than its layout says"));
+    if let Some(said) = size
+        && !span.is_large()
+        && heap.small_object_at(p).is_some()
+    {
+        span.facts_of(p).refuse_said(p, said, format_args!("free: object is smaller than its layout says"));
     }
     if span.base() != p.addr() {
         span.facts_of(p).refuse(p, format_args!("free: pointer into the middle of an object"));

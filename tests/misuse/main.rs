@@ -143,14 +143,14 @@ fatal! {
         tell(p);
         free(p, SMALL);
     };
-    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, class=8192)", |tell| {
+    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, said=100000, class=8192)", |tell| {
         // The first object of its span: only there is the start of a large object thinkable.
         let p = leak(layout(8192, 8));
         tell(p);
         free(p, LARGE);
     };
     free_of_a_small_object_inside_its_span_as_a_large_one:
-        "free: object is smaller than its layout says (addr=@, class=64)", |tell| {
+        "free: object is smaller than its layout says (addr=@, said=100000, class=64)", |tell| {
         let (_first, p) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, LARGE);
