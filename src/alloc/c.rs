@@ -3,6 +3,8 @@
 //! As the Rust door, but C does not say on free what it allocated: the class comes from the page map, which also tells whether an
 //! object starts at the pointer at all. Every object is aligned to 16 bytes, so classes 8 and 24 are not used here.
 //!
+//! What is free has a mark in its first word, until it is handed out here: a second free is noticed at once.
+//!
 //! The fast paths mark the thread's cache while they work on a bin, so a signal handler that interrupts one may allocate; one that
 //! interrupts a slow path and needs one itself ends the process with one line (see `mcache::Entered`).
 //!
@@ -17,7 +19,7 @@ use super::stats::MemStats;
 use super::{checks, guarded, large, report, sizes};
 use crate::base::{Bytes, C_ALIGN, Class, Pages, class_of, fine_class_for_c, large_pages};
 use crate::guard::{self, Object};
-use crate::heap::{Facts, heap};
+use crate::heap::{Facts, Heap, heap};
 use crate::mcache::{self, Entered, refuse_if_marked};
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::fatal;
@@ -43,6 +45,7 @@ pub fn malloc(size: usize) -> *mut u8 {
 #[inline(always)]
 fn pop(class: Class, size: usize) -> Option<*mut u8> {
     let p = mcache::current_if_set()?.pop_marked(class)?;
+    checks::handed_out_in_c(p);
     Some(checks::handed_out(super::checked(p, class), class, size))
 }
 
@@ -83,10 +86,19 @@ fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
         let whole_pages = if zeroed { large::alloc_zeroed } else { large::alloc };
         return whole_pages(layout.size(), layout.align());
     };
-    let p = pop(class, layout.size()).unwrap_or_else(|| super::refill_exact(layout.size(), class));
+    let p = pop(class, layout.size()).unwrap_or_else(|| refill(layout.size(), class));
     if zeroed && !p.is_null() {
         // SAFETY: the object is at least as long as the layout and nobody else's.
         unsafe { p.write_bytes(0, layout.size()) };
+    }
+    p
+}
+
+/// An object that is not from the thread's bin. What was never handed out here has no mark, and perhaps no memory yet.
+fn refill(size: usize, class: Class) -> *mut u8 {
+    let p = super::refill_exact(size, class);
+    if !p.is_null() && !heap().is_none_or(|heap| checks::is_live_in_c(heap, p)) {
+        checks::handed_out_in_c(p);
     }
     p
 }
@@ -138,10 +150,11 @@ pub fn try_aligned_alloc(align: usize, size: usize) -> Result<*mut u8, i32> {
     Ok(p)
 }
 
-/// The class of the small object that starts at `p`.
+/// The heap, and the class of the small object that starts at `p`.
 #[inline(always)]
-fn small_object_at(p: *const u8) -> Option<Class> {
-    heap()?.small_object_at(p)
+fn small_object_at(p: *const u8) -> Option<(&'static Heap, Class)> {
+    let heap = heap()?;
+    Some((heap, heap.small_object_at(p)?))
 }
 
 /// Frees an object; null is none. Ends the process with one line when no object starts at `p`, or when it is noticed that it is
@@ -151,17 +164,28 @@ fn small_object_at(p: *const u8) -> Option<Class> {
 /// 1. `p` is null or an object of this heap, and nothing uses it any more.
 #[inline(always)]
 pub unsafe fn free(p: *mut u8) {
-    let Some(class) = small_object_at(p) else {
+    let Some((heap, class)) = small_object_at(p) else {
         // Asked here: who frees an object does not pay for it, and programs free null often.
         if !p.is_null() {
             free_no_small(p);
         }
         return;
     };
+    if !checks::is_live_in_c(heap, p) {
+        return freed_already(p, class);
+    }
     let Some((p, class)) = checks::taken_back(p, class, None) else { return };
+    checks::freed_in_c(heap, p);
     if !push(p, class) {
         super::flush(p, class);
     }
+}
+
+/// Ends the process: the program frees a free object.
+#[cold]
+#[inline(never)]
+extern "C" fn freed_already(p: *mut u8, class: Class) {
+    Facts::freed(class).refuse(p, format_args!("free: object is already free"));
 }
 
 /// Frees what is no small object, and not null.
@@ -182,7 +206,7 @@ extern "C" fn free_no_small(p: *mut u8) {
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
     match small_object_at(p) {
-        Some(class) if !checks::may_have_size(p, class, size) => has_another_size(p, size),
+        Some((_, class)) if !checks::may_have_size(p, class, size) => has_another_size(p, size),
         Some(_) => {}
         None => check_whole_pages(p, size),
     }
@@ -216,7 +240,7 @@ fn has_another_size(p: *const u8, said: usize) -> ! {
 #[inline]
 pub fn usable_size(p: *const u8) -> usize {
     match small_object_at(p) {
-        Some(class) => checks::usable("malloc_usable_size", p, class).0,
+        Some((_, class)) => checks::usable("malloc_usable_size", p, class).0,
         None if p.is_null() => 0,
         None => object_at("malloc_usable_size", p).usable("malloc_usable_size", p),
     }
@@ -259,7 +283,10 @@ fn stays(object: &Object, new: Layout) -> bool {
 
 /// The object that starts at `p`. Ends the process with one line when none does; `door` is the function that the program called.
 fn object_at(door: &'static str, p: *const u8) -> Found {
-    if let Some(class) = small_object_at(p) {
+    if let Some((heap, class)) = small_object_at(p) {
+        if !checks::is_live_in_c(heap, p) {
+            Facts::freed(class).refuse(p, format_args!("{door}: object is already free"));
+        }
         return Found::Small(class);
     }
     let _entered = Entered::new(door);

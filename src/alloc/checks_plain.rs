@@ -1,6 +1,30 @@
-//! What the doors check of small objects, as users build it: what costs nothing. See `checks_hardened` for the build that checks all.
+//! What the doors check of small objects, as users build it: what costs nothing, and at the C door, whose programs are the ones that free
+//! twice, a mark in what is free (glibc's idea, the key of its tcache). See `checks_hardened` for the build that checks all.
+#![expect(unsafe_code, reason = "reads and writes the first word of objects at the C door")]
 
 use crate::base::{Bytes, Class};
+use crate::heap::Heap;
+
+/// Whether an object of a class of the C door has not been freed since it was handed out there.
+#[inline(always)]
+pub(super) fn is_live_in_c(heap: &Heap, p: *const u8) -> bool {
+    // SAFETY: the class of the object is 16 bytes or longer, and its memory stays mapped when it is free.
+    unsafe { p.cast::<u64>().read() != heap.mark_of(p) }
+}
+
+/// Marks an object as free.
+#[inline(always)]
+pub(super) fn freed_in_c(heap: &Heap, p: *mut u8) {
+    // SAFETY: as above, and the program has given it up.
+    unsafe { p.cast::<u64>().write(heap.mark_of(p)) };
+}
+
+/// Takes the mark away, from an object of the thread's bin.
+#[inline(always)]
+pub(super) fn handed_out_in_c(p: *mut u8) {
+    // SAFETY: as above, and it is nobody's yet.
+    unsafe { p.cast::<u64>().write(0) };
+}
 
 /// An object on its way to the program, who asked for `size` bytes; or null.
 #[inline(always)]

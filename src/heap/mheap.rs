@@ -39,12 +39,14 @@ pub(crate) struct PageHeap {
     pending: Option<PageRange>,
 }
 
-/// The process's heap. In this order, because each free of a C program reads the first two.
+/// The process's heap. In this order, because each free of a C program reads the first ones.
 #[repr(C)]
 pub(crate) struct Heap {
     base: usize,
     map: PageMap<Linux>,
     pub(super) reserved: Bytes,
+    /// Of which marks in free objects are made.
+    secret: u64,
     /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
     max_align: usize,
     /// Free and used pages. Rank HEAP: only META comes after it.
@@ -134,6 +136,7 @@ impl Heap {
         Some(place.write(Self {
             base: space.base(),
             reserved: pages.bytes(),
+            secret: sys::random(),
             max_align: space.align(),
             map,
             pages: Mutex::new(PageHeap { alloc, space, pending: None }),
@@ -165,6 +168,13 @@ impl Heap {
     /// The first address of the reservation, and its length.
     pub(crate) fn reservation(&self) -> (usize, Bytes) {
         (self.base, self.reserved)
+    }
+
+    /// What stands in the first word of a free object at `p` of which it is to be known that it is free: not what a copy of another one's
+    /// would be, and nothing that tells an address.
+    #[inline(always)]
+    pub(crate) fn mark_of(&self, p: *const u8) -> u64 {
+        self.secret ^ p.addr() as u64
     }
 
     pub(super) fn page_of(&self, addr: usize) -> PageIdx {

@@ -142,25 +142,6 @@ impl<'a> Bin<'a> {
         true
     }
 
-    /// As `push`; `false` also when `p` is what was put in last.
-    #[inline(always)]
-    #[must_use]
-    pub(crate) fn push_unless_on_top(self, p: *mut u8) -> bool {
-        let held = self.held();
-        if held >= self.cap() {
-            return false;
-        }
-        let slots = self.slots.get();
-        // SAFETY: held pointers are in the array, and only this thread writes it.
-        if held != 0 && unsafe { *slots.wrapping_add(held - 1) } == p {
-            return false;
-        }
-        // SAFETY: held < cap <= room, and only this thread writes the array.
-        unsafe { *slots.wrapping_add(held) = p };
-        self.hdr.store(self.hdr.load(Relaxed) + 1, Relaxed);
-        true
-    }
-
     /// Whether `p` is what the next `pop` would take.
     #[inline(always)]
     pub(crate) fn has_on_top(self, p: *mut u8) -> bool {

@@ -167,11 +167,11 @@ impl MCache {
         self.gate.mark(|| self.bin(class).pop()).flatten()
     }
 
-    /// As the bin's `push`, marked like `pop_marked`. `false` also for the object that was pushed last: it is freed twice.
+    /// As the bin's `push`, marked like `pop_marked`, watched or not: no guarded object comes here.
     #[inline(always)]
     #[must_use]
     pub(crate) fn push_marked(&self, class: Class, p: *mut u8) -> bool {
-        self.gate.mark(|| self.bin(class).push_unless_on_top(p)) == Some(true)
+        self.gate.mark(|| self.bin(class).push_watched(p)) == Some(true)
     }
 
     /// What spans are made of. Owner only, and never twice at once; not for stand-ins.

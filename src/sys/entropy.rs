@@ -1,4 +1,4 @@
-//! Random numbers that the kernel gives. Only the hardened build needs them.
+//! Random numbers that the kernel gives.
 #![expect(unsafe_code, reason = "a call of the C library that fills a buffer")]
 
 use super::{errno, precise_ns};

@@ -2,7 +2,6 @@
 
 mod cfi;
 mod clock;
-#[cfg(feature = "hardened")]
 mod entropy;
 mod errno;
 pub(crate) mod faults;
@@ -23,7 +22,6 @@ mod tls;
 pub(crate) mod unwind;
 
 pub(crate) use clock::{coarse_ns, precise_ns};
-#[cfg(feature = "hardened")]
 pub(crate) use entropy::random;
 pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::Linux;

@@ -193,6 +193,16 @@ static void double_free_after_others(void)
     malloc_trim(0);
     saw("nothing");
 }
+static void double_free_after_a_write(void)
+{
+    char *p = tell(get(ROOM));
+    free(p);
+    memset(opaque(p), 1, 8);
+    free(p);
+    survived();
+    malloc_trim(0);
+    saw("nothing");
+}
 static void double_free_after_others_then_allocate(void)
 {
     free_others_between(tell(get(ROOM)));
@@ -442,7 +452,7 @@ static const struct {
     void (*run)(void);
 } PROGRAMS[] = {
     NAMED(double_free), NAMED(double_free_then_allocate), NAMED(double_free_then_more_frees), NAMED(double_free_after_others),
-    NAMED(double_free_after_others_then_allocate), NAMED(double_free_by_two_threads), NAMED(double_free_of_a_large),
+    NAMED(double_free_after_others_then_allocate), NAMED(double_free_after_a_write), NAMED(double_free_by_two_threads), NAMED(double_free_of_a_large),
     NAMED(double_free_of_a_huge), NAMED(free_inside_a_small), NAMED(free_inside_a_large), NAMED(free_of_a_stack_address),
     NAMED(free_of_a_static), NAMED(free_of_a_foreign_mapping), NAMED(realloc_of_a_freed),
     NAMED(realloc_of_a_freed_to_another_class), NAMED(free_sized_too_long), NAMED(free_sized_too_short),

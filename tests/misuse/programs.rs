@@ -291,6 +291,13 @@ pub(crate) fn run(name: &str) -> Option<()> {
             free_others_between();
             two_owners(3);
         }
+        "double_free_after_a_write" => {
+            let p = tell(get(ROOM));
+            free(p, ROOM);
+            fill(p, 8, 1);
+            free(p, ROOM);
+            flushed();
+        }
         "double_free_by_two_threads" => {
             let p = tell(get(ROOM));
             free_elsewhere(p, ROOM);

@@ -140,22 +140,29 @@ const ROWS: &[Row] = &[
     Row {
         name: "double_free_after_others",
         title: "double free after other frees",
-        default: [Later(FREE), Later(FREE)],
+        default: [Later(FREE), AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
         hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_after_others_then_allocate",
         title: "the same, then three allocations",
-        default: [TWO, TWO],
+        default: [TWO, AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
         hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
         name: "double_free_by_two_threads",
         title: "double free by two threads, then allocations",
-        default: [TWO, TWO],
+        default: [TWO, AtOnce(FREE)],
         guarded: [G_FREE, G_FREE],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
+    },
+    Row {
+        name: "double_free_after_a_write",
+        title: "double free after a write to the freed object's first bytes",
+        default: [Later(FREE), Later(FREE)],
+        guarded: [G_USE, G_USE],
         hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
@@ -305,7 +312,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "free_of_a_small_as_a_large",
         title: "free of a small object with a `Layout` of a large size",
-        default: [AtOnce("free: object is smaller than its layout says (addr=@, said=100000, class=64)"), Fate::None],
+        default: [
+            AtOnce("free: object is smaller than its layout says (addr=@, said=100000, class=64)"),
+            Fate::None,
+        ],
         guarded: [
             &[AtOnce(
                 "free: object has another size (addr=@, said=100000, class=64, size=64, state=Live, thread=#)",
@@ -313,21 +323,23 @@ const ROWS: &[Row] = &[
             &[],
         ],
         hardened: [
-            AtOnce("free: object is smaller than its layout says (addr=@, said=100000, class=64, size=60, state=Live)"),
+            AtOnce(
+                "free: object is smaller than its layout says (addr=@, said=100000, class=64, size=60, state=Live)",
+            ),
             Fate::None,
         ],
     },
     Row {
         name: "realloc_of_a_freed",
         title: "realloc of a freed object, same class",
-        default: [GoesOn("nothing"), SOUND],
+        default: [GoesOn("nothing"), AtOnce(REALLOC)],
         guarded: [&[], G_REALLOC],
         hardened: [AtOnce(REALLOC), AtOnce(REALLOC)],
     },
     Row {
         name: "realloc_of_a_freed_to_another_class",
         title: "realloc of a freed object, another class",
-        default: [Later(FREE), AtOnce(FREE)],
+        default: [Later(FREE), AtOnce(REALLOC)],
         guarded: [G_READ, G_REALLOC],
         hardened: [AtOnce(REALLOC), AtOnce(REALLOC)],
     },
