@@ -15,7 +15,7 @@
 use core::{ptr, slice};
 
 use crate::base::{Bytes, Class, large_pages};
-use crate::heap::{Facts, Heap, Object, ObjectState, ObjectWord, heap, secret};
+use crate::heap::{Facts, Heap, Object, ObjectState, ObjectWord, heap};
 use crate::mcache;
 use crate::throw::throw;
 
@@ -33,7 +33,7 @@ pub(super) const RESIZES_PAGES: bool = false;
 
 /// The canary of the object at `p`, a pattern of eight bytes of which none is 0: the end of a C string that is one too long changes it.
 fn canary(p: *const u8) -> [u8; 8] {
-    let mixed = (secret() ^ p.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = heap().map_or(0, |heap| heap.mark_of(p)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ mixed >> 32) | 0x0101_0101_0101_0101).to_ne_bytes()
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Heap {
     base: usize,
     map: PageMap<Linux>,
     pub(super) reserved: Bytes,
-    /// Of which marks in free objects are made.
+    /// Of which marks in free objects, and canaries, are made. The kernel's number.
     secret: u64,
     /// The largest alignment in bytes that pages of the heap can have: that of the reservation.
     max_align: usize,
@@ -170,8 +170,7 @@ impl Heap {
         (self.base, self.reserved)
     }
 
-    /// What stands in the first word of a free object at `p` of which it is to be known that it is free: not what a copy of another one's
-    /// would be, and nothing that tells an address.
+    /// What is written into an object at `p` to be known again: not what a copy of another one's would be, and nothing that tells an address.
     #[inline(always)]
     pub(crate) fn mark_of(&self, p: *const u8) -> u64 {
         self.secret ^ p.addr() as u64

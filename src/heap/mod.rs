@@ -23,6 +23,6 @@ pub(crate) use mheap::heap_alone;
 pub(crate) use mheap::{Heap, heap, init};
 pub(crate) use mspan::{Span, SpanList, State};
 #[cfg(feature = "hardened")]
-pub(crate) use objects::{ObjectState, ObjectWord, random, secret};
+pub(crate) use objects::{ObjectState, ObjectWord, random};
 pub(crate) use spancache::SpanCache;
 pub(crate) use stats::HeapStats;

@@ -148,8 +148,6 @@ pub(super) fn take(span: Span, size: usize, out: &mut [*mut u8]) {
 
 /// Where the next generator starts. The kernel's number at first, 0 before it was asked.
 static SEED: AtomicU64 = AtomicU64::new(0);
-/// What canaries are made of. The kernel's number, 0 before it was asked; never 0 afterwards.
-static SECRET: AtomicU64 = AtomicU64::new(0);
 
 /// A generator whose numbers differ in each call and each process.
 pub(crate) fn random() -> Random {
@@ -158,19 +156,6 @@ pub(crate) fn random() -> Random {
         SEED.store(sys::random(), Relaxed);
     }
     Random::new(SEED.fetch_add(STEP, Relaxed))
-}
-
-/// The process's secret: the same in each call.
-#[inline]
-pub(crate) fn secret() -> u64 {
-    match SECRET.load(Relaxed) {
-        0 => {
-            // Of two threads that ask at the same time, one's number holds.
-            let _ = SECRET.compare_exchange(0, sys::random() | 1, Relaxed, Relaxed);
-            SECRET.load(Relaxed)
-        }
-        secret => secret,
-    }
 }
 
 #[cfg(test)]

@@ -137,6 +137,10 @@ pub(crate) fn precise_ns() -> u64 {
     0
 }
 
+pub(crate) fn random() -> u64 {
+    0
+}
+
 /// A word of each thread's.
 macro_rules! tls_slot {
     ($(#[$doc:meta])* $vis:vis mod $name:ident, $symbol:literal, $init:path) => {
