@@ -35,7 +35,7 @@ fn refusals(kind: Call) -> (&'static [i32], u64) {
         Call::Unmap => (&[ENOMEM, EINVAL, EPERM], u64::MAX),
         Call::Remap => (&[ENOMEM, EAGAIN, EFAULT, EINVAL, EPERM], u64::MAX),
         Call::Protect => (&[ENOMEM, EACCES, EINVAL, EPERM], u64::MAX),
-        Call::Advise => (&[EINVAL, EAGAIN, ENOMEM, EPERM, EIO, EBADF], u64::MAX),
+        Call::Advise => (&[EINVAL, EAGAIN, ENOMEM, EPERM, EIO, EBADF, ENOSYS], u64::MAX),
         Call::Name => (&[EINVAL, ENOMEM, EBADF], u64::MAX),
         // For ever would be a kernel that lets threads sleep and never wakes them.
         Call::Futex => (&[EAGAIN, EINTR, EINVAL, EFAULT, ENOSYS], 20),

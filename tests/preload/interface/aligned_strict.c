@@ -15,6 +15,7 @@ int main(void)
         FAILS(EINVAL, aligned_alloc(opaque(bad[i]), opaque(64)));
         FAILS(EINVAL, aligned_alloc(opaque(bad[i]), opaque(bad[i])));
     }
+    FAILS(EINVAL, memalign(opaque(0), opaque(64)));
     FAILS(EINVAL, aligned_alloc(opaque(0), opaque(64)));
     /* posix_memalign(3): "The value of errno is not set." */
     void *p;
