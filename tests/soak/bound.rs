@@ -12,7 +12,8 @@ use crate::common::resident;
 const TIMES_AT_WORK: u64 = 2;
 /// At rest, after free memory was given back: of what is alive, and of what was alive at its most of late, in halves.
 const HALVES_AT_REST: [u64; 2] = [3, 1];
-/// For each thread of late: what the heap lets its caches keep at first; what threads earn on top is 16 MiB or an eighth of the heap, of all together.
+/// For each thread of late: what the heap lets its caches keep at first, which is up to a mebibyte in the bins of all classes, 128 KiB on top of that, and
+/// half a mebibyte of pages. What threads earn on top is 16 MiB or an eighth of the heap, of all together.
 /// What a thread at rest keeps is its own until it comes to the heap again.
 const PER_THREAD: u64 = 2 << 20;
 /// The program, and what the heap is anyway.

@@ -40,6 +40,7 @@ pub(crate) fn explain(error: &clap::Error, root: Command) -> String {
                 _ => format!("{} needs a value", option_name(&arg)),
             }
         }
+        ErrorKind::TooManyValues => format!("{} takes no value", option_name(&arg)),
         ErrorKind::MissingRequiredArgument => format!("{} is needed as well", option_name(&arg)),
         ErrorKind::ArgumentConflict => {
             let other = text(error, ContextKind::PriorArg);

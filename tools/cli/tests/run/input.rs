@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn that_is_bad_is_one_line_and_code_2() {
     let dir = directory("input");
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&[], "run needs a program: gort run [options] -- program args"),
         (&["--stats"], "run needs a program"),
         (
@@ -21,6 +21,7 @@ fn that_is_bad_is_one_line_and_code_2() {
         (&["--stats-json", ".", "true"], "--stats-json '.' cannot be written: is a directory"),
         (&["--stats-json", "/bin/true/x", "true"], "cannot be written: Not a directory"),
         (&["--lib"], "--lib needs a value"),
+        (&["--stats=3", "true"], "--stats takes no value"),
     ];
     for (args, message) in cases {
         let line = fails(gort_run().args(args).current_dir(&dir), 2);
