@@ -295,7 +295,7 @@ fn case(test: &str, case: &str, godebug: &str) -> Case {
 }
 
 /// Refuses each call of a kind, alone and with those that follow, and fails when fewer calls came than the program must make. Each call
-/// gets one errno, and each errno its share of the calls; with `GORT_FAULTS=all` each call gets each errno, which takes minutes.
+/// gets one errno, and each errno its share of the calls; with `GORT_FAULTS=all` each call gets each errno, which takes a minute.
 fn each_call(test: &str, kind: Call, least: u64) {
     let (errnos, row) = refusals(kind);
     // Where the program may make fewer calls than there are errnos, each comes first once.
