@@ -45,8 +45,9 @@ pub fn malloc(size: usize) -> *mut u8 {
 #[inline(always)]
 fn pop(class: Class, size: usize) -> Option<*mut u8> {
     let p = mcache::current_if_set()?.pop_marked(class)?;
+    let p = super::checked(p, class);
     checks::handed_out_in_c(p);
-    Some(checks::handed_out(super::checked(p, class), class, size))
+    Some(checks::handed_out(p, class, size))
 }
 
 /// Puts an object into the thread's bin; `false` when that cannot be.
@@ -161,7 +162,7 @@ fn small_object_at(p: *const u8) -> Option<(&'static Heap, Class)> {
 /// free already.
 ///
 /// # Safety
-/// 1. `p` is null or an object of this heap, and nothing uses it any more.
+/// 1. `p` is null or an object that this door handed out, and nothing uses it any more.
 #[inline(always)]
 pub unsafe fn free(p: *mut u8) {
     let Some((heap, class)) = small_object_at(p) else {
@@ -301,7 +302,7 @@ fn object_at(door: &'static str, p: *const u8) -> Found {
 /// memory. As in glibc, null allocates, and size 0 frees and returns null.
 ///
 /// # Safety
-/// 1. `p` is null or an object of this heap; when it moves, or is freed, nothing uses it any more.
+/// 1. `p` is null or an object that this door handed out; when it moves, or is freed, nothing uses it any more.
 pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     if p.is_null() {
         return malloc(size);

@@ -8,8 +8,9 @@ use crate::heap::Heap;
 /// Whether an object of a class of the C door has not been freed since it was handed out there.
 #[inline(always)]
 pub(super) fn is_live_in_c(heap: &Heap, p: *const u8) -> bool {
-    // SAFETY: the class of the object is 16 bytes or longer, and its memory stays mapped when it is free.
-    unsafe { p.cast::<u64>().read() != heap.mark_of(p) }
+    // SAFETY: the class of the object is 16 bytes or longer, and its memory stays mapped when it is free. Volatile: the program may have
+    // written nothing there.
+    unsafe { p.cast::<u64>().read_volatile() != heap.mark_of(p) }
 }
 
 /// Marks an object as free.

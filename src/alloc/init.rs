@@ -101,8 +101,8 @@ unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
     }
 }
 
-/// Whether `before_fork` found a heap to lock; it may be finished by another thread before the fork is over. Guarded by the
-/// locks that the forking thread holds.
+/// Whether `before_fork` found a heap to lock: it does unless there is no memory for one, and then another thread may build it before
+/// the fork is over. Guarded by the locks that the forking thread holds.
 static HEAP_LOCKED: AtomicBool = AtomicBool::new(false);
 
 /// What the forking thread's slot goes back to. Guarded like `HEAP_LOCKED`.
@@ -124,9 +124,10 @@ unsafe extern "C" fn before_fork() {
         return;
     }
     let mcache = mcache::mark("fork");
+    // Built now, if it is not: another thread could finish it before the fork, and the child would find locks that nobody gives back.
+    let heap = ready();
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
-    let heap = heap::heap();
     HEAP_LOCKED.store(heap.is_some(), Relaxed);
     FORKING.store(ptr::from_ref(mcache).cast_mut(), Relaxed);
     // Last: a signal handler that interrupts this and forks finds either nothing or all of it.

@@ -158,7 +158,8 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     let entered = Entered::new("free");
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
-        if let Some((said, object)) = size.zip(heap.object_at(p))
+        if let Some(said) = size
+            && let Some(object) = heap.object_at(p)
             && !large_pages(Bytes(said)).is_some_and(|n| object.has_pages(n))
         {
             Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
@@ -171,11 +172,16 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     let Some(span) = heap.span_of(p) else {
         Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object, or already free"));
     };
-    if let Some(said) = size
-        && !span.is_large()
-        && heap.small_object_at(p).is_some()
-    {
-        span.facts_of(p).refuse_said(p, said, format_args!("free: object is smaller than its layout says"));
+    if !span.is_large() && heap.small_object_at(p).is_some() {
+        match size {
+            Some(said) => span.facts_of(p).refuse_said(
+                p,
+                said,
+                format_args!("free: object is smaller than its layout says"),
+            ),
+            // The C door found none there a moment ago.
+            None => span.facts_of(p).refuse(p, format_args!("free: object is already free")),
+        }
     }
     if span.base() != p.addr() {
         span.facts_of(p).refuse(p, format_args!("free: pointer into the middle of an object"));

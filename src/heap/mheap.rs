@@ -136,7 +136,8 @@ impl Heap {
         Some(place.write(Self {
             base: space.base(),
             reserved: pages.bytes(),
-            secret: sys::random(),
+            // Neither 0 nor, mixed with an address, another address, wherever the number came from.
+            secret: sys::random() | 1 << 63,
             max_align: space.align(),
             map,
             pages: Mutex::new(PageHeap { alloc, space, pending: None }),
