@@ -21,6 +21,7 @@ use crate::base::{Bytes, C_ALIGN, Class, Pages, class_of, fine_class_for_c, larg
 use crate::guard::{self, Object};
 use crate::heap::{Facts, Heap, heap};
 use crate::mcache::{self, Entered, refuse_if_marked};
+use crate::mcentral::central;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::fatal;
 
@@ -173,7 +174,7 @@ pub unsafe fn free(p: *mut u8) {
         return;
     };
     if !checks::is_live_in_c(heap, p) {
-        return freed_already(p, class);
+        return free_marked(p, class);
     }
     let Some((p, class)) = checks::taken_back(p, class, None) else { return };
     checks::freed_in_c(heap, p);
@@ -182,11 +183,26 @@ pub unsafe fn free(p: *mut u8) {
     }
 }
 
-/// Ends the process: the program frees a free object.
+/// Frees an object that has the mark of a free one. It is free, unless it is in no place where this thread can look for it: in another
+/// thread's bin, or live with a mark that the program has copied back to it.
 #[cold]
 #[inline(never)]
-extern "C" fn freed_already(p: *mut u8, class: Class) {
-    Facts::freed(class).refuse(p, format_args!("free: object is already free"));
+extern "C" fn free_marked(p: *mut u8, class: Class) {
+    refuse_if_free("free", p, class);
+    if !push(p, class) {
+        super::flush(p, class);
+    }
+}
+
+/// Ends the process if a small object is in the thread's bin, in its class's transfer cache or in its span.
+#[cold]
+#[inline(never)]
+fn refuse_if_free(door: &'static str, p: *mut u8, class: Class) {
+    let Some(heap) = heap() else { return };
+    let entered = Entered::new(door);
+    if entered.mcache().bin(class).holds(p) || central(class).holds(class, heap, p) {
+        Facts::freed(class).refuse(p, format_args!("{door}: object is already free"));
+    }
 }
 
 /// Frees what is no small object, and not null.
@@ -286,7 +302,7 @@ fn stays(object: &Object, new: Layout) -> bool {
 fn object_at(door: &'static str, p: *const u8) -> Found {
     if let Some((heap, class)) = small_object_at(p) {
         if !checks::is_live_in_c(heap, p) {
-            Facts::freed(class).refuse(p, format_args!("{door}: object is already free"));
+            refuse_if_free(door, p.cast_mut(), class);
         }
         return Found::Small(class);
     }

@@ -266,7 +266,6 @@ impl Span {
     }
 
     /// Whether the object that starts at `p` is out. `None` when no object starts there.
-    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn is_out(self, p: *mut u8) -> Option<bool> {
         let class = self.class()?;
         let offset = p.addr().checked_sub(self.base())?;

@@ -142,6 +142,11 @@ impl<'a> Bin<'a> {
         true
     }
 
+    /// Whether `p` is in it. Owner only.
+    pub(crate) fn holds(self, p: *mut u8) -> bool {
+        self.slots(self.held()).contains(&p)
+    }
+
     /// Whether `p` is what the next `pop` would take.
     #[inline(always)]
     pub(crate) fn has_on_top(self, p: *mut u8) -> bool {

@@ -275,6 +275,19 @@ impl Central {
         }
     }
 
+    /// Whether an object of `class` is in the transfer cache, or in its span.
+    #[cold]
+    pub(crate) fn holds(&self, class: Class, heap: &Heap, p: *mut u8) -> bool {
+        let state = self.state.lock();
+        let in_transfer = (0..state.held).any(|i| {
+            // SAFETY: the first `held` pointers of the array are objects.
+            unsafe { *state.transfer.wrapping_add(i) == p }
+        });
+        // Only under the lock its bits are anybody's to read.
+        let span = heap.span_of(p).filter(|span| span.class() == Some(class));
+        in_transfer || span.is_some_and(|span| span.is_out(p) == Some(false))
+    }
+
     /// Returns objects straight to their spans, past the transfer cache.
     pub(crate) fn flush_to_spans(&self, class: Class, heap: &Heap, batch: &[*mut u8]) {
         self.put_and_free(self.state.lock(), class, heap, batch, None);
