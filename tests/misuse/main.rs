@@ -269,6 +269,30 @@ fn variables(test: &str, name: &str, values: &[&[u8]], bad: usize) {
     }
 }
 
+/// What the C door writes into what is free may come back into the object when it is live: it is no proof.
+#[cfg(not(feature = "hardened"))]
+#[test]
+fn a_live_object_with_the_contents_of_a_free_one_is_freed() {
+    Case::new("a_live_object_with_the_contents_of_a_free_one_is_freed", "it").succeeds(|| {
+        for size in [1, 48, 512, 4096, 30_000] {
+            let p = gort::c::malloc(size).cast::<u64>();
+            // SAFETY: the object is live.
+            unsafe { gort::c::free(p.cast()) };
+            // SAFETY: its memory stays mapped, and only this thread has it.
+            let mark = unsafe { p.read_volatile() };
+            let again = gort::c::malloc(size).cast::<u64>();
+            assert_eq!(again, p, "the object that was freed last is not the next one");
+            // SAFETY: every object of the C door has sixteen bytes, and this one is live.
+            let there = unsafe { again.replace(mark) };
+            assert_ne!(there, mark, "it is handed out with its mark");
+            // SAFETY: as above.
+            let again = unsafe { gort::c::realloc(again.cast(), size) };
+            // SAFETY: as above.
+            unsafe { gort::c::free(again) };
+        }
+    });
+}
+
 #[test]
 fn memory_limits_that_do_not_parse() {
     let long = [b'9'; 5_000];
