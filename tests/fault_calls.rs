@@ -294,16 +294,13 @@ fn case(test: &str, case: &str, godebug: &str) -> Case {
     Case::new(test, case).env("GODEBUG", godebug).env("MALLOC_ARENA_MAX", "1")
 }
 
-/// Refuses each call of a kind, alone and with those that follow, and fails when fewer calls came than the program must make. Each call
-/// gets one errno, and each errno its share of the calls; with `GORT_FAULTS=all` each call gets each errno, which takes a minute.
+/// Refuses each call of a kind with each errno, alone and with those that follow, and fails when fewer calls came than the program must
+/// make. In a turn the calls get the errnos by turns, in each turn other ones.
 fn each_call(test: &str, kind: Call, least: u64) {
     let (errnos, row) = refusals(kind);
-    // Where the program may make fewer calls than there are errnos, each comes first once.
-    let all = std::env::var("GORT_FAULTS").is_ok_and(|v| v == "all") || least < errnos.len() as u64;
     case(test, &format!("{kind:?}"), "hugemin=1100KiB").succeeds(|| {
-        common::deadline(if all { 1_800 } else { 300 });
-        let turns = if all { errnos.len() } else { 1 };
-        for turn in 0..turns {
+        common::deadline(1_200);
+        for turn in 0..errnos.len() {
             let mut errnos = errnos.to_vec();
             errnos.rotate_left(turn);
             let came = fresh(kind, &errnos, 1, 1);
