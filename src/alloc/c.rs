@@ -3,7 +3,8 @@
 //! As the Rust door, but C does not say on free what it allocated: the class comes from the page map, which also tells whether an
 //! object starts at the pointer at all. Every object is aligned to 16 bytes, so classes 8 and 24 are not used here.
 //!
-//! What is free has a mark in its first word, until it is handed out here: a second free is noticed at once.
+//! What is free has a mark in its first word, until it is handed out here. What is freed with one is looked for, so that a second free is
+//! noticed at once, and only then refused: a program may have copied a mark.
 //!
 //! The fast paths mark the thread's cache while they work on a bin, so a signal handler that interrupts one may allocate; one that
 //! interrupts a slow path and needs one itself ends the process with one line (see `mcache::Entered`).

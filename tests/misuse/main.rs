@@ -12,7 +12,9 @@
 mod common;
 #[path = "../preload/library.rs"]
 mod library;
+mod fate;
 mod programs;
+mod rows;
 mod table;
 
 use std::alloc::{GlobalAlloc, Layout};
