@@ -244,7 +244,7 @@ fn at_the_memory_limit_other_threads_empty_their_caches() {
 #[test]
 fn a_memory_limit_that_is_set_late_takes_effect_at_once() {
     Case::new("a_memory_limit_that_is_set_late_takes_effect_at_once", "it").succeeds(|| {
-        drop((0..100).map(|i| Object::new(layout(MIB, 8), i)).collect::<Vec<_>>());
+        drop(kept_when_free(100 * MIB));
         assert!(ready() > 80 * MIB, "{} bytes are ready", ready());
         gort::set_memory_limit(32 * MIB as u64);
         assert!(ready() < 36 * MIB, "{} bytes are still ready", ready());
@@ -279,12 +279,22 @@ fn the_limit_of_the_control_group_is_no_failure() {
 
 /// Objects of many sizes, `bytes` in all, every page of them touched.
 fn objects(bytes: usize) -> Vec<Object> {
+    // Below the size at which frames could be moved to mappings of their own.
+    objects_up_to(18, bytes)
+}
+
+/// As `objects`, of those whose memory the heap keeps when they are freed: in the hardened build only what has a size class.
+fn kept_when_free(bytes: usize) -> Vec<Object> {
+    objects_up_to(if cfg!(feature = "hardened") { 14 } else { 18 }, bytes)
+}
+
+/// Objects of many sizes, one in twenty below 2^(`bits` + 1) bytes, the others below 16 KiB.
+fn objects_up_to(bits: usize, bytes: usize) -> Vec<Object> {
     let mut random = Random::new(6);
     let mut objects = vec![];
     let mut sum = 0;
     while sum < bytes {
-        // Below the size at which frames could be moved to mappings of their own.
-        let size = if random.one_in(20) { random.magnitude(18) } else { 200 + random.magnitude(13) };
+        let size = if random.one_in(20) { random.magnitude(bits) } else { 200 + random.magnitude(13) };
         let object = Object::new(layout(size, 8), 1);
         sum += object.layout().size();
         objects.push(object);
@@ -296,7 +306,7 @@ fn objects(bytes: usize) -> Vec<Object> {
 fn free_os_memory_lowers_what_is_resident() {
     Case::new("free_os_memory_lowers_what_is_resident", "it").succeeds(|| {
         let floor = resident();
-        let held = objects(128 * MIB);
+        let held = kept_when_free(128 * MIB);
         let full = resident();
         assert!(full > floor + 128 * MIB, "{full} bytes resident");
         drop(held);
@@ -355,7 +365,7 @@ fn memory_that_is_needed_again_soon_is_kept() {
     // A heap that breathes must not give back what it takes again a moment later: that shows in page faults.
     Case::new("memory_that_is_needed_again_soon_is_kept", "it").succeeds(|| {
         let breathe = || {
-            drop(objects(32 * MIB));
+            drop(kept_when_free(32 * MIB));
             for n in 5..10 {
                 thread::sleep(Duration::from_millis(20));
                 // A slow path, which may look after the heap.

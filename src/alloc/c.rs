@@ -20,7 +20,7 @@ use super::stats::MemStats;
 use super::{checks, guarded, large, report, sizes};
 use crate::base::{Bytes, C_ALIGN, Class, Pages, class_of, fine_class_for_c, large_pages};
 use crate::guard::{self, Object};
-use crate::heap::{Facts, Heap, heap};
+use crate::heap::{self, Facts, Heap, heap};
 use crate::mcache::{self, Entered, refuse_if_marked};
 use crate::mcentral::central;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
@@ -177,7 +177,9 @@ pub unsafe fn free(p: *mut u8) {
     if !checks::is_live_in_c(heap, p) {
         return free_marked(p, class);
     }
-    let Some((p, class)) = checks::taken_back(p, class, None) else { return };
+    if checks::taken_back(p, class, None) {
+        return;
+    }
     checks::freed_in_c(heap, p);
     if !push(p, class) {
         super::flush(p, class);
@@ -232,8 +234,7 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
     unsafe { free(p) };
 }
 
-/// Ends the process if an object of whole pages, or a guarded one, is shorter. What shrinks may stay where it is, without memory for a copy,
-/// so a longer one may be right.
+/// Ends the process if an object of whole pages, or a guarded one, cannot have that size.
 #[cold]
 #[inline(never)]
 fn check_whole_pages(p: *const u8, size: usize) {
@@ -241,7 +242,7 @@ fn check_whole_pages(p: *const u8, size: usize) {
         let _entered = Entered::new("free_sized");
         heap().and_then(|h| h.object_at(p))
     };
-    if object.is_some_and(|object| size > object.bytes().0) {
+    if object.is_some_and(|object| !checks::may_be_pages_of(object, size)) {
         has_another_size(p, size);
     }
     guarded::check_size(p, size);
@@ -267,7 +268,7 @@ pub fn usable_size(p: *const u8) -> usize {
 /// An object, as the C door sees it.
 enum Found {
     Small(Class),
-    WholePages(Bytes),
+    WholePages(heap::Object),
     Guarded(Object),
 }
 
@@ -275,7 +276,7 @@ impl Found {
     fn bytes(&self) -> Bytes {
         match self {
             Self::Small(class) => class.size(),
-            Self::WholePages(bytes) => *bytes,
+            Self::WholePages(object) => object.bytes(),
             Self::Guarded(object) => object.bytes,
         }
     }
@@ -284,7 +285,7 @@ impl Found {
     fn usable(&self, door: &'static str, p: *const u8) -> usize {
         match self {
             Self::Small(class) => checks::usable(door, p, *class).0,
-            Self::WholePages(bytes) => bytes.0,
+            Self::WholePages(object) => object.usable().0,
             Self::Guarded(object) => object.usable,
         }
     }
@@ -309,7 +310,7 @@ fn object_at(door: &'static str, p: *const u8) -> Found {
     }
     let _entered = Entered::new(door);
     match heap().and_then(|h| h.object_at(p)) {
-        Some(object) => Found::WholePages(object.bytes()),
+        Some(object) => Found::WholePages(object),
         None if guard::contains(p) => Found::Guarded(guarded::object_at(door, p)),
         None => Facts::of(p).refuse(p, format_args!("{door}: no live object starts there")),
     }
@@ -355,13 +356,27 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     let to = allocate(new, false);
     if to.is_null() {
         // No memory for a copy of what is left: it stays where it is.
-        return if size <= old { p } else { fail(ENOMEM) };
+        return if size <= old { shrunk(p, object, size) } else { fail(ENOMEM) };
     }
     // SAFETY: both objects are live, different, and at least this long.
     unsafe { ptr::copy_nonoverlapping(p, to, used.min(size)) };
     // SAFETY: obligation 1.
     unsafe { free(p) };
     to
+}
+
+/// An object that stays where it is for no more than `size` of its bytes.
+#[cold]
+fn shrunk(p: *mut u8, object: Found, size: usize) -> *mut u8 {
+    let _entered = Entered::new("realloc");
+    match object {
+        Found::Small(class) => return checks::resized(p, class, None, size),
+        Found::WholePages(object) => {
+            heap().inspect(|heap| checks::pages_resized(heap, p, object, size));
+        }
+        Found::Guarded(_) => {}
+    }
+    p
 }
 
 /// Starts the heap now if the process is to write a report when it exits, so that one which never allocates writes its own too. For a

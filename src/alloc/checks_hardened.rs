@@ -1,4 +1,4 @@
-//! What the doors check of small objects in the hardened build.
+//! What the doors check in the hardened build.
 //!
 //! - Each free object is zero, all of it: zeroed when it was freed, and looked through when it is handed out again. A write after free
 //!   is noticed there, and nothing is read that another owner left.
@@ -8,14 +8,16 @@
 //!   a wrong size are noticed at once, from whatever thread.
 //! - What is freed goes through the thread's quarantine.
 //!
-//! Objects of whole pages have mappings between guard pages and go back to the kernel when they are freed; in the heap are only those for which
-//! the kernel has no more mappings, and they are zeroed.
+//! Objects of whole pages have mappings between guard pages, where the kernel grants them. For those the table of huge objects says the
+//! size, and a canary is in the rest of their last page. When they are freed their frames go back to the kernel, and their addresses are closed for a
+//! while (`heap::freed`); a fault in what is closed is reported. The others are in the heap, and are zeroed.
 #![expect(unsafe_code, reason = "writes and reads objects that are free, or the program's own")]
 
 use core::{ptr, slice};
 
-use crate::base::{Bytes, Class, large_pages};
-use crate::heap::{Facts, Heap, Object, ObjectState, ObjectWord, heap};
+use crate::base::{Bytes, Class, PAGE_SIZE, large_pages};
+use crate::guard;
+use crate::heap::{Facts, Heap, Huge, Object, ObjectState, ObjectWord, heap};
 use crate::mcache;
 use crate::throw::throw;
 
@@ -37,11 +39,10 @@ fn canary(p: *const u8) -> [u8; 8] {
     ((mixed ^ mixed >> 32) | 0x0101_0101_0101_0101).to_ne_bytes()
 }
 
-/// The bytes of an object from `from` on: those up to a multiple of eight, and whole words.
-fn tail<'a>(p: *mut u8, class: Class, from: usize) -> (&'a mut [u8], &'a mut [u64]) {
-    let size = class.size().0;
+/// The bytes of an object from `from` to `size`: those up to a multiple of eight, and whole words.
+fn tail<'a>(p: *mut u8, size: usize, from: usize) -> (&'a mut [u8], &'a mut [u64]) {
     let words = from.next_multiple_of(8).min(size);
-    // SAFETY: the object is `size` bytes long, and these are nobody's: the object is free, or they are behind the program's. They are
+    // SAFETY: the object is at least `size` bytes long, and these are nobody's: the object is free, or they are behind the program's. They are
     // initialised: memory that the kernel has zeroed, or that somebody has written to.
     let bytes = unsafe { slice::from_raw_parts_mut(p.wrapping_add(from), words - from) };
     // SAFETY: as above, other bytes; sizes and so addresses of objects are multiples of eight.
@@ -49,24 +50,24 @@ fn tail<'a>(p: *mut u8, class: Class, from: usize) -> (&'a mut [u8], &'a mut [u6
     (bytes, words)
 }
 
-fn write_canary(p: *mut u8, class: Class, from: usize) {
+fn write_canary(p: *mut u8, size: usize, from: usize) {
     let canary = canary(p);
-    let (bytes, words) = tail(p, class, from);
+    let (bytes, words) = tail(p, size, from);
     let len = bytes.len();
     bytes.copy_from_slice(&canary[8 - len..]);
     words.fill(u64::from_ne_bytes(canary));
 }
 
-fn has_canary(p: *mut u8, class: Class, from: usize) -> bool {
+fn has_canary(p: *mut u8, size: usize, from: usize) -> bool {
     let canary = canary(p);
-    let (bytes, words) = tail(p, class, from);
+    let (bytes, words) = tail(p, size, from);
     let word = u64::from_ne_bytes(canary);
     *bytes == canary[8 - bytes.len()..] && words.iter().fold(0, |odd, &w| odd | (w ^ word)) == 0
 }
 
 /// The first byte of a free object that is not zero.
 fn first_written(p: *mut u8, class: Class) -> Option<usize> {
-    let (_, words) = tail(p, class, 0);
+    let (_, words) = tail(p, class.size().0, 0);
     // All of them at first, without a branch for each.
     if words.iter().fold(0, |any, &w| any | w) == 0 {
         return None;
@@ -113,7 +114,7 @@ fn check(door: &'static str, p: *mut u8, class: Class, asked: usize, said: Optio
     if let Some(said) = said.filter(|&said| said != asked) {
         Facts::of(p).refuse_said(p, said, format_args!("{door}: object has another size"));
     }
-    if !has_canary(p, class, asked) {
+    if !has_canary(p, class.size().0, asked) {
         Facts::of(p).refuse(p, format_args!("{door}: object was written to past its end"));
     }
 }
@@ -129,14 +130,14 @@ pub(super) fn handed_out(p: *mut u8, class: Class, size: usize) -> *mut u8 {
         let class = class.size().0;
         throw!("malloc: free object was written to"; addr = p, class = class, offset = at, state = word.get());
     }
-    write_canary(p, class, size);
+    write_canary(p, class.size().0, size);
     word.set(ObjectState::Live(size));
     p
 }
 
-/// An object of `class` on its way back, of `size` bytes if the program says so. What goes to the thread's bin, if anything does. Ends
-/// the process with one line when it is not a live object of this class and size, or was written to past its end.
-pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> Option<(*mut u8, Class)> {
+/// An object of `class` on its way back, of `size` bytes if the program says so. Whether the thread's quarantine has it now; else it is to go
+/// to its bin. Ends the process with one line when it is not a live object of this class and size, or was written to past its end.
+pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> bool {
     let (heap, word, asked) = live("free", p, class);
     check("free", p, class, asked, size);
     if !word.free(ObjectState::Live(asked)) {
@@ -144,22 +145,70 @@ pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> Optio
     }
     // SAFETY: the object is that long, and free.
     unsafe { p.write_bytes(0, class.size().0) };
-    match mcache::current_if_set() {
-        Some(mcache) => mcache.quarantine(heap, class, p),
-        None => Some((p, class)),
+    mcache::current_if_set().is_some_and(|mcache| mcache.quarantine(heap, class, p))
+}
+
+/// Where the canary behind the first `size` bytes of an object of whole pages ends: with the page, however many the object has.
+fn canary_end(size: usize) -> usize {
+    size.next_multiple_of(PAGE_SIZE)
+}
+
+/// An object of whole pages on its way to the program, who asked for `size` bytes.
+pub(super) fn pages_handed_out(heap: &Heap, p: *mut u8, size: usize) {
+    if heap.set_usable(p, size) {
+        guard::watch_faults();
+        write_canary(p, canary_end(size), size);
     }
 }
 
-/// As `taken_back`, for an object of whole pages. What is no such object is left to who frees it.
-pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
-    let Some(object) = heap().and_then(|heap| heap.object_at(p)) else { return };
-    let bytes = object.bytes();
-    if let Some(size) = size.filter(|&size| large_pages(Bytes(size)).map(|n| n.bytes()) != Some(bytes)) {
-        Facts::of(p).refuse_said(p, size, format_args!("free: object has another size"));
+/// Ends the process with one line when a huge object was written to past its end.
+fn check_pages(door: &'static str, p: *mut u8, h: Huge) {
+    if !has_canary(p, canary_end(h.usable), h.usable) {
+        Facts::of(p).refuse(p, format_args!("{door}: object was written to past its end"));
     }
-    if let Object::Large(_) = object {
-        // SAFETY: the object is that long, and its owner has given it up.
-        unsafe { p.write_bytes(0, bytes.0) };
+}
+
+/// An object of whole pages on its way back, of `size` bytes if the program says so. Ends the process with one line when it was freed already,
+/// has another size, or was written to past its end. What is no such object is left to who frees it.
+pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
+    let Some(heap) = heap() else { return };
+    let other_size = |said| Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
+    match heap.object_at(p) {
+        None => {
+            if let Some(facts) = heap.freed_at(p) {
+                facts.refuse(p, format_args!("free: object is already free"));
+            }
+        }
+        Some(Object::Huge(h)) => {
+            size.filter(|&size| size != h.usable).map(other_size);
+            check_pages("free", p, h);
+        }
+        Some(Object::Large(span)) => {
+            size.filter(|&size| large_pages(Bytes(size)) != Some(span.npages())).map(other_size);
+            // SAFETY: the object is that long, and its owner has given it up.
+            unsafe { p.write_bytes(0, span.bytes().0) };
+        }
+    }
+}
+
+/// An object of whole pages that keeps its pages with a new size. Ends the process with one line when it was written to past its end.
+pub(super) fn pages_resized(heap: &Heap, p: *mut u8, object: Object, new: usize) {
+    let Object::Huge(h) = object else { return };
+    check_pages("realloc", p, h);
+    if new > h.usable {
+        // The canary is the heap's secret.
+        // SAFETY: inside the object, which keeps its pages.
+        unsafe { ptr::write_bytes(p.wrapping_add(h.usable), 0, canary_end(h.usable).min(new) - h.usable) };
+    }
+    heap.set_usable(p, new);
+    write_canary(p, canary_end(new), new);
+}
+
+/// Whether `size` is what an object of whole pages was asked for with, as far as that is known.
+pub(super) fn may_be_pages_of(object: Object, size: usize) -> bool {
+    match object {
+        Object::Huge(h) => size == h.usable,
+        Object::Large(span) => size <= span.bytes().0,
     }
 }
 
@@ -173,7 +222,7 @@ pub(super) fn resized(p: *mut u8, class: Class, old: Option<usize>, new: usize) 
         // SAFETY: inside the object, which is as long as its class says.
         unsafe { ptr::write_bytes(p.wrapping_add(asked), 0, new - asked) };
     }
-    write_canary(p, class, new);
+    write_canary(p, class.size().0, new);
     word.set(ObjectState::Live(new));
     p
 }

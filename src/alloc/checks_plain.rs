@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "reads and writes the first word of objects at the C door")]
 
 use crate::base::{Bytes, Class};
-use crate::heap::Heap;
+use crate::heap::{Heap, Object};
 
 /// Whether an object of a class of the C door has not been freed since it was handed out there.
 #[inline(always)]
@@ -33,15 +33,29 @@ pub(super) fn handed_out(p: *mut u8, _class: Class, _size: usize) -> *mut u8 {
     p
 }
 
-/// An object of `class` on its way back, of `size` bytes if the program says so. What goes to the thread's bin, if anything does.
+/// An object of `class` on its way back, of `size` bytes if the program says so: it is to go to the thread's bin.
 #[inline(always)]
-pub(super) fn taken_back(p: *mut u8, class: Class, _size: Option<usize>) -> Option<(*mut u8, Class)> {
-    Some((p, class))
+pub(super) fn taken_back(_p: *mut u8, _class: Class, _size: Option<usize>) -> bool {
+    false
 }
 
-/// As `taken_back`, for an object of whole pages.
+/// An object of whole pages on its way to the program, who asked for `size` bytes.
+#[inline(always)]
+pub(super) fn pages_handed_out(_heap: &Heap, _p: *mut u8, _size: usize) {}
+
+/// An object of whole pages on its way back, of `size` bytes if the program says so.
 #[inline(always)]
 pub(super) fn pages_taken_back(_p: *mut u8, _size: Option<usize>) {}
+
+/// An object of whole pages that keeps its pages with a new size.
+#[inline(always)]
+pub(super) fn pages_resized(_heap: &Heap, _p: *mut u8, _object: Object, _new: usize) {}
+
+/// Whether `size` may be what an object of whole pages was asked for with. What shrinks may stay where it is, without memory for a copy, so
+/// less may be right.
+pub(super) fn may_be_pages_of(object: Object, size: usize) -> bool {
+    size <= object.bytes().0
+}
 
 /// An object that stays where it is with a new size, of `old` bytes if the program says so.
 #[inline(always)]

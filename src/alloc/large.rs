@@ -72,6 +72,7 @@ fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
     }
     let Some((p, dirt)) = cold(heap, mcache, n, align) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), size)), None);
+    checks::pages_handed_out(heap, p, size);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
     // Who wants zeros may want them because they cost nothing.
@@ -219,6 +220,7 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
     };
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {
+        checks::pages_resized(heap, p, object, new.size());
         return Some(p);
     }
     if !checks::RESIZES_PAGES {

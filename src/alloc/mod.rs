@@ -168,7 +168,9 @@ fn alloc_small(size: usize, class: Class) -> *mut u8 {
 
 #[inline(always)]
 fn free_small(class: Class, p: *mut u8, size: usize) {
-    let Some((p, class)) = checks::taken_back(p, class, Some(size)) else { return };
+    if checks::taken_back(p, class, Some(size)) {
+        return;
+    }
     let mcache = mcache::current();
     if !mcache.push(class, checked(p, class)) && !mcache.push_watched(class, p) {
         flush(p, class);

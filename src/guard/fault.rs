@@ -1,6 +1,7 @@
-//! The handler of faults: it reports those in guarded objects' places, and then, as for all others, what was there before is done.
+//! The handler of faults: it reports those in guarded objects' places and, in the hardened build, those beside objects with mappings of their
+//! own and in those that were freed. Then, as for all others, what was there before is done.
 //!
-//! It is installed when the first object is guarded, so that it stands before what a program installed when it started; one that is
+//! It is installed when there is the first such object, so that it stands before what a program installed when it started; one that is
 //! installed later stands before it.
 #![expect(unsafe_code, reason = "reports on a stack of its own")]
 
@@ -8,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::pool::Trace;
 use super::{contains, place_of_fault, report};
+use crate::heap::heap;
 use crate::sys::signals::{self, Fault};
 use crate::sys::{self, thread, unwind};
 
@@ -17,14 +19,15 @@ static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handler, once.
 pub(super) fn install() {
-    if !INSTALLED.swap(true, Relaxed) {
+    if !INSTALLED.load(Relaxed) && !INSTALLED.swap(true, Relaxed) {
         signals::on_fault(handle);
     }
 }
 
 fn handle(fault: &Fault<'_>) {
-    let p = core::ptr::without_provenance::<u8>(fault.addr);
-    if !contains(p) {
+    let in_place = contains(core::ptr::without_provenance(fault.addr));
+    let huge = heap().filter(|_| !in_place).and_then(|heap| heap.huge_of_fault(fault.addr));
+    if !in_place && huge.is_none() {
         return;
     }
     if REPORTED.swap(true, Relaxed) {
@@ -33,9 +36,12 @@ fn handle(fault: &Fault<'_>) {
         return;
     }
     let report = || {
-        let place = place_of_fault(fault.addr);
+        let place = if in_place { place_of_fault(fault.addr) } else { None };
         let by = Trace::new(|calls| unwind::callers_of(fault.registers, calls));
-        report::fault(fault, place.as_ref(), &by);
+        match huge {
+            Some((huge, facts)) => report::fault_of_huge(fault, huge, facts, &by),
+            None => report::fault(fault, place.as_ref(), &by),
+        }
     };
     // SAFETY: the first thread that comes here is the only one.
     unsafe { sys::on_own_stack(report) };

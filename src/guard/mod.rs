@@ -157,6 +157,12 @@ pub(crate) fn release_all(heap: &Heap) -> Bytes {
     gone
 }
 
+/// Reports faults beside objects with mappings of their own, and in those that were freed, from now on.
+#[cfg(feature = "hardened")]
+pub(crate) fn watch_faults() {
+    fault::install();
+}
+
 /// Takes the lock of this layer before a fork.
 pub(crate) fn lock_for_fork() {
     POOL.lock_for_fork();

@@ -5,6 +5,7 @@ use core::fmt::{self, Write};
 
 use super::pool::{Place, Refusal, State, Trace};
 use crate::base::Class;
+use crate::heap::{self, Huge};
 use crate::sys::signals::Fault;
 use crate::sys::unwind;
 use crate::throw::{Line, fatal_with};
@@ -118,30 +119,45 @@ pub(super) fn other_size(p: *const u8, said: usize, place: Option<&Place>, by: &
 
 /// Says what an access did that was not allowed.
 pub(super) fn fault(fault: &Fault<'_>, place: Option<&Place>, by: &Trace) {
-    let access = if fault.is_write { "write" } else { "read" };
-    let mut line = Line::new();
-    let _ = line.write_str("gort: fatal: ");
+    let access = access(fault);
     let Some(place) = place else {
-        let _ = write!(line, "{access} where nothing was ever allocated (addr={:#x})", fault.addr);
+        let mut line = Line::new();
+        let _ =
+            write!(line, "gort: fatal: {access} where nothing was ever allocated (addr={:#x})", fault.addr);
         line.write_to_stderr();
         return stack(access, by);
     };
-    let (start, end) = (place.addr, place.addr + place.usable);
-    let bytes = |n: usize| (n, if n == 1 { "" } else { "s" });
-    let _ = match (place.state, fault.addr) {
-        (State::Freed, at) if (start..start + place.bytes).contains(&at) => {
-            write!(line, "use after free: {access} of byte {}", at - start)
-        }
-        (_, at) if at < start => {
-            let (n, s) = bytes(start - at);
-            write!(line, "underflow by {n} byte{s}: {access} before an object")
-        }
-        (_, at) => {
-            let (n, s) = bytes(at.saturating_sub(end) + 1);
-            write!(line, "overflow by {n} byte{s}: {access} past the end of an object")
-        }
-    };
-    let _ = write!(line, " (addr={start:#x}, {}, fault={:#x})", Facts(place), fault.addr);
-    line.write_to_stderr();
+    let freed = (place.state == State::Freed).then_some(place.bytes);
+    say(fault, place.addr, place.usable, freed, format_args!(", {}", Facts(place)));
     stacks(access, by, place);
+}
+
+/// As `fault`, of an object with a mapping of its own.
+pub(super) fn fault_of_huge(fault: &Fault<'_>, huge: Huge, facts: heap::Facts, by: &Trace) {
+    // Beside its mapping it is all the same what state it has.
+    say(fault, huge.addr, huge.usable, Some(huge.bytes), format_args!("{facts}"));
+    stack(access(fault), by);
+}
+
+fn access(fault: &Fault<'_>) -> &'static str {
+    if fault.is_write { "write" } else { "read" }
+}
+
+/// The line on an access to an object, or beside it, that starts at `start` with `usable` bytes, and had `freed` bytes if it was freed.
+fn say(fault: &Fault<'_>, start: usize, usable: usize, freed: Option<usize>, facts: fmt::Arguments<'_>) {
+    let (access, at) = (access(fault), fault.addr);
+    let mut line = Line::new();
+    let _ = line.write_str("gort: fatal: ");
+    let bytes = |n: usize| (n, if n == 1 { "" } else { "s" });
+    let _ = if freed.is_some_and(|bytes| (start..start + bytes).contains(&at)) {
+        write!(line, "use after free: {access} of byte {}", at - start)
+    } else if at < start {
+        let (n, s) = bytes(start - at);
+        write!(line, "underflow by {n} byte{s}: {access} before an object")
+    } else {
+        let (n, s) = bytes(at.saturating_sub(start + usable) + 1);
+        write!(line, "overflow by {n} byte{s}: {access} past the end of an object")
+    };
+    let _ = write!(line, " (addr={start:#x}{facts}, fault={at:#x})");
+    line.write_to_stderr();
 }

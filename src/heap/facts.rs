@@ -47,11 +47,11 @@ impl Facts {
         if heap.contains(p) {
             return heap.span_around(p).map_or(Self::Nothing, |span| span.facts_of(p));
         }
-        let around = heap.huge.lock().find_around(p.addr());
-        around.map_or(Self::Nothing, |huge| Self::large(Bytes(huge.bytes), Owned::Live))
+        let found = heap.huge.lock().whose(p.addr(), 0);
+        found.map_or(Self::Nothing, |(huge, owned)| Self::large(Bytes(huge.usable), owned))
     }
 
-    fn large(bytes: Bytes, state: Owned) -> Self {
+    pub(super) fn large(bytes: Bytes, state: Owned) -> Self {
         Self::Object { class: None, size: Some(bytes.0), state: Some(state) }
     }
 

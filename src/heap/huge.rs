@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "promises that zeros are an entry")]
 
+use super::facts::Owned;
+use super::freed::Freed;
 use crate::base::Bytes;
 use crate::page::{Table, Zeroable};
 use crate::sys::Os;
@@ -23,21 +25,32 @@ pub(crate) struct Huge {
     pub(crate) addr: usize,
     /// Length of its mapping.
     pub(crate) bytes: usize,
+    /// How many of them the program may use: all, but for the hardened build, where it may use those that it asked for.
+    pub(crate) usable: usize,
 }
 
-// SAFETY: two numbers, nothing to drop.
+// SAFETY: three numbers, nothing to drop.
 unsafe impl Zeroable for Huge {}
 
-/// The objects, sorted by address. Lives behind the lock of rank HUGE.
+impl Huge {
+    /// Whether an address is in its mapping, or up to `beside` bytes beside it.
+    pub(super) fn is_near(self, addr: usize, beside: usize) -> bool {
+        addr.wrapping_sub(self.addr.wrapping_sub(beside)) < self.bytes + 2 * beside
+    }
+}
+
+/// The objects, sorted by address, and those that were freed. Lives behind the lock of rank HUGE.
 pub(crate) struct HugeTable<O: Os> {
     entries: Table<Huge, O>,
     count: usize,
+    pub(super) freed: Freed,
 }
 
 impl<O: Os> HugeTable<O> {
-    /// An empty table; `None` when the OS refuses.
-    pub(crate) fn new(os: O) -> Option<Self> {
-        Some(Self { entries: Table::new(os, MAX_OBJECTS, c"gort: huge table")?, count: 0 })
+    /// An empty table, beside a heap with so many addresses; `None` when the OS refuses.
+    pub(crate) fn new(os: O, reserved: Bytes) -> Option<Self> {
+        let entries = Table::new(os, MAX_OBJECTS, c"gort: huge table")?;
+        Some(Self { entries, count: 0, freed: Freed::new(reserved) })
     }
 
     fn live(&self) -> &[Huge] {
@@ -63,10 +76,23 @@ impl<O: Os> HugeTable<O> {
         self.index(addr).map(|i| self.entries[i])
     }
 
-    /// The object that `addr` is in.
-    pub(super) fn find_around(&self, addr: usize) -> Option<Huge> {
-        let h = *self.live()[..self.live().partition_point(|e| e.addr <= addr)].last()?;
-        (addr - h.addr < h.bytes).then_some(h)
+    /// The object whose mapping, or what is up to `beside` bytes beside it, an address is in. No two of them are nearer to one another
+    /// than that.
+    pub(super) fn find_near(&self, addr: usize, beside: usize) -> Option<Huge> {
+        let up_to = self.live().partition_point(|e| e.addr <= addr.saturating_add(beside));
+        self.live()[..up_to].last().copied().filter(|h| h.is_near(addr, beside))
+    }
+
+    /// As `find_near`, among those that were freed as well.
+    pub(super) fn whose(&self, addr: usize, beside: usize) -> Option<(Huge, Owned)> {
+        let live = self.find_near(addr, beside).map(|h| (h, Owned::Live));
+        live.or_else(|| Some((self.freed.find_near(addr, beside)?, Owned::Freed)))
+    }
+
+    /// Notes how many bytes the program may use of the object that starts at `addr`; `false` when none does.
+    #[cfg(feature = "hardened")]
+    pub(super) fn set_usable(&mut self, addr: usize, usable: usize) -> bool {
+        self.index(addr).map(|i| self.entries[i].usable = usable).is_some()
     }
 
     fn index(&self, addr: usize) -> Option<usize> {
@@ -111,7 +137,7 @@ mod tests {
 
     #[test]
     fn matches_a_map() {
-        let mut table = HugeTable::new(Linux).unwrap();
+        let mut table = HugeTable::new(Linux, Bytes(0)).unwrap();
         let mut model = BTreeMap::new();
         let mut x = 1u64;
         for _ in 0..5_000 {
@@ -120,16 +146,27 @@ mod tests {
             if x >> 63 == 0 {
                 if let Entry::Vacant(place) = model.entry(addr) {
                     assert!(table.reserve_one());
-                    table.insert(Huge { addr, bytes: 0x1000 });
+                    table.insert(Huge { addr, bytes: 0x1000, usable: 0x1000 });
                     place.insert(0x1000);
                 }
             } else {
                 assert_eq!(table.remove(addr).map(|h| h.bytes), model.remove(&addr));
             }
             assert_eq!(table.find(addr).is_some(), model.contains_key(&addr));
-            for offset in [0, 1, 0xfff, 0x1000] {
-                let around = table.find_around(addr + offset).map(|h| h.addr);
-                assert_eq!(around, (offset < 0x1000 && model.contains_key(&addr)).then_some(addr));
+            for (offset, beside, is_near) in [
+                (0, 0, true),
+                (1, 0, true),
+                (0xfff, 0, true),
+                (0x1000, 0, false),
+                (0x1fff, 0x1000, true),
+                (0x2000, 0x1000, false),
+            ] {
+                let near = table.find_near(addr + offset, beside).map(|h| h.addr);
+                assert_eq!(near, (is_near && model.contains_key(&addr)).then_some(addr));
+                if is_near && beside > 0 {
+                    let near = table.find_near(addr - (offset - 0xfff), beside).map(|h| h.addr);
+                    assert_eq!(near, model.contains_key(&addr).then_some(addr), "before it");
+                }
             }
             assert_eq!(table.bytes().0, model.values().sum());
             table.check_invariants();

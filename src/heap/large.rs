@@ -10,15 +10,18 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::facts::{Facts, Owned};
 use super::huge::{Huge, HugeTable};
 use super::mheap::Heap;
 use super::mspan::{Span, State};
 use super::shards::Group;
 use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
-use crate::sys::{Linux, Os};
+use crate::sys::{Linux, OBJECT_GUARD, Os, thread};
 
 /// From this many bytes on, frames are moved instead of copied.
 const MOVE_FROM: usize = 1 << 20;
+/// Times that the report on a fault tries to take the table's lock, a millisecond apart.
+const FAULT_TRIES: usize = 100;
 
 /// An object of whole pages.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,14 @@ impl Object {
         match self {
             Self::Large(span) => span.bytes(),
             Self::Huge(h) => Bytes(h.bytes),
+        }
+    }
+
+    /// Bytes of it that the program may use.
+    pub(crate) fn usable(self) -> Bytes {
+        match self {
+            Self::Large(span) => span.bytes(),
+            Self::Huge(h) => Bytes(h.usable),
         }
     }
 
@@ -63,6 +74,35 @@ impl Heap {
             .then_some(Object::Large(span))
     }
 
+    /// The huge object that an access was for which the kernel refused: one that was freed, or the one that the access was beside. With
+    /// the bytes of its mapping that the program may use, or might. `None` also where the program itself has taken the access away, and
+    /// when the table cannot be had.
+    pub(crate) fn huge_of_fault(&self, addr: usize) -> Option<(Huge, Facts)> {
+        // The thread may hold the lock itself, and others do for a moment.
+        let table = (0..FAULT_TRIES).find_map(|i| {
+            if i > 0 {
+                thread::sleep_ms(1);
+            }
+            self.huge.try_lock()
+        })?;
+        let (h, owned) = table.whose(addr, OBJECT_GUARD)?;
+        let is_inside = addr.wrapping_sub(h.addr) < h.bytes;
+        (owned == Owned::Freed || !is_inside).then(|| (h, Facts::large(Bytes(h.usable), owned)))
+    }
+
+    /// Notes how many bytes the program may use of the huge object that starts at `p`; `false` when none does.
+    #[cfg(feature = "hardened")]
+    pub(crate) fn set_usable(&self, p: *const u8, usable: usize) -> bool {
+        self.huge.lock().set_usable(p.addr(), usable)
+    }
+
+    /// What is known of the huge object that started at `p` until it was freed.
+    #[cfg(feature = "hardened")]
+    pub(crate) fn freed_at(&self, p: *const u8) -> Option<Facts> {
+        let (h, owned) = self.huge.lock().whose(p.addr(), 0)?;
+        (owned == Owned::Freed && h.addr == p.addr()).then(|| Facts::large(Bytes(h.usable), owned))
+    }
+
     /// A new huge object, zero; `None` when the OS refuses.
     pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
         let bytes = mapped_bytes(n).filter(|&bytes| bytes <= isize::MAX as usize - align)?;
@@ -70,9 +110,12 @@ impl Heap {
         if !self.reserve_huge(&mut table) {
             return None;
         }
-        let p = Linux.map_object(bytes, align)?;
+        let p = Linux.map_object(bytes, align).or_else(|| {
+            // What was freed may stand in the way.
+            table.freed.give_back().then(|| Linux.map_object(bytes, align)).flatten()
+        })?;
         self.mapped(p, bytes);
-        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes });
+        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes, usable: bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         self.note_peak();
@@ -94,10 +137,8 @@ impl Heap {
     pub(crate) fn free_huge(&self, p: *mut u8) -> Option<Bytes> {
         let mut table = self.huge.lock();
         let h = table.remove(p.addr())?;
-        let at = NonNull::new(p)?;
-        // Refused, it goes later; its frames go now.
         // SAFETY: the table had it, so it is an object's mapping; the caller gave it up.
-        unsafe { Linux.unmap_object(at, h.bytes) };
+        unsafe { table.freed.put(h) };
         self.huge_bytes.fetch_sub(h.bytes, Relaxed);
         self.huge_objects.fetch_sub(1, Relaxed);
         drop(table);
@@ -151,7 +192,7 @@ impl Heap {
         }
         // SAFETY: the span's pages are committed and the object's owner is resizing it; old <= new.
         let moved = unsafe { Linux.move_to_object(at, old.bytes().0, new) }?;
-        table.insert(Huge { addr: moved.as_ptr().expose_provenance(), bytes: new });
+        table.insert(Huge { addr: moved.as_ptr().expose_provenance(), bytes: new, usable: new });
         self.huge_bytes.fetch_add(new, Relaxed);
         self.huge_objects.fetch_add(1, Relaxed);
         drop(table);
@@ -223,7 +264,7 @@ impl Heap {
         // SAFETY: h is one object mapping, and its owner is resizing it.
         let p = unsafe { Linux.resize_object(at, h.bytes, new) }?;
         table.remove(h.addr);
-        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes: new });
+        table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes: new, usable: new });
         self.huge_bytes.fetch_add(new.wrapping_sub(h.bytes), Relaxed);
         self.note_peak();
         drop(table);

@@ -127,12 +127,12 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn build(place: &mut MaybeUninit<Self>, os: Linux) -> Option<&Self> {
-        let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()))?;
+        let space = AddressSpace::reserve(os, Bytes(sys::physical_memory()), objects::EIGHTHS)?;
         let pages = space.pages();
         // The reservation costs nothing until it is committed.
         let meta = Meta::new(os, Bytes((pages.bytes().0 / objects::METADATA_SHARE).max(LEAST_META)))?;
         let (map, alloc) = (PageMap::new(os, pages)?, PageAlloc::new(os, pages)?);
-        let (shards, huge) = (Shards::new(pages)?, HugeTable::new(os)?);
+        let (shards, huge) = (Shards::new(pages)?, HugeTable::new(os, pages.bytes())?);
         Some(place.write(Self {
             base: space.base(),
             reserved: pages.bytes(),

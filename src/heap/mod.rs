@@ -1,6 +1,9 @@
 //! Spans, the page heap, large and huge objects, the pacing of the scavenger, the memory limit and what they add up to.
 
 mod facts;
+#[cfg_attr(feature = "hardened", path = "freed_hardened.rs")]
+#[cfg_attr(not(feature = "hardened"), path = "freed_plain.rs")]
+mod freed;
 mod huge;
 mod large;
 mod meta;
@@ -16,6 +19,7 @@ mod stats;
 mod thp;
 
 pub(crate) use facts::Facts;
+pub(crate) use huge::Huge;
 pub(crate) use large::Object;
 pub(crate) use meta::block_size;
 #[cfg(test)]

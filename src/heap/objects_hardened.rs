@@ -20,6 +20,9 @@ use crate::sys;
 /// which is twice the machine's memory.
 pub(super) const METADATA_SHARE: usize = 4;
 
+/// Eighths of the addresses that the heap takes where they are limited: with its metadata as many as in the plain build.
+pub(super) const EIGHTHS: usize = 4;
+
 /// All objects of whole pages have mappings of their own, between guard pages.
 pub(super) const HUGE_FROM: Bytes = Bytes(PAGE_SIZE);
 

@@ -9,6 +9,9 @@ use crate::base::Bytes;
 /// metadata, 1/43 of the heap; pointer arrays take the rest.
 pub(super) const METADATA_SHARE: usize = 32;
 
+/// Eighths of the addresses that the heap takes where they are limited, metadata not counted.
+pub(super) const EIGHTHS: usize = 5;
+
 /// Objects of this many bytes or more are huge, unless an option says otherwise.
 pub(super) const HUGE_FROM: Bytes = Bytes(128 << 20);
 

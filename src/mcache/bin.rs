@@ -1,13 +1,13 @@
 //! A bin: free objects of one class that one thread holds, as an array of pointers in metadata, and the exact counters.
 //!
 //! ```text
-//! hdr:  | 0 (32 bits) | due | allocations since `base` (15 bits) | empty | pointers held (15 bits) |
+//! hdr:  | returned (32 bits) | due | allocations since `base` (15 bits) | empty | pointers held (15 bits) |
 //! ```
 //!
 //! An allocation loads `hdr` and adds 65,535: one pointer less, one allocation more. Where the bin held none that borrows from bit 15,
 //! and where it was **armed** for no more allocations it carries into bit 31; either is seen in one test, and then the allocation is the
 //! slow path's. A free stores the pointer behind the last one and adds 1, unless the bin is full. Neither touches the object. Frees are not counted at all: with `net` pointers moved in by slow paths, `frees = held +
-//! allocations - net`.
+//! allocations - net - returned`. What is **returned** was counted as free before it came to the bin: only the hardened build has that.
 //!
 //! The slow path arms a bin anew, each time for up to 32,767 allocations: it moves what `hdr` has counted to `base`, which is beside the
 //! bins. So a thread comes by the slow path at an allocation that was chosen before, at the cost of nothing in between, and that
@@ -31,8 +31,15 @@ const ALLOCATION: u64 = 1 << HELD_BITS;
 const EMPTY: u64 = 1 << (HELD_BITS - 1);
 /// Set by an allocation that the bin is not armed for.
 const DUE: u64 = 1 << 31;
+/// One pointer whose free was counted before, in `hdr`.
+const RETURNED: u64 = 1 << 32;
 /// Allocations that a bin may be armed for.
 pub(super) const MOST_ARMED: u64 = (DUE >> HELD_BITS) - 1;
+
+/// The allocations in `hdr`.
+fn allocations(hdr: u64) -> u64 {
+    (hdr % RETURNED) >> HELD_BITS
+}
 
 /// The bins of all classes, word by word and not bin by bin: so the fast paths find a bin's words by the class alone, with nothing to
 /// multiply and to add. All zeros are empty bins without arrays: every operation on them takes the slow path.
@@ -172,38 +179,55 @@ impl<'a> Bin<'a> {
     /// Allocations and frees since the beginning. For other threads only inside the mcache's version check.
     pub(super) fn counts(self, base: &AtomicU64) -> (u64, u64) {
         let hdr = self.hdr.load(Relaxed);
-        let allocs = base.load(Relaxed).wrapping_add(hdr >> HELD_BITS);
-        let frees = allocs.wrapping_add(u64::from(hdr as u16)).wrapping_sub(self.net.load(Relaxed) as u64);
-        (allocs, frees)
+        let allocs = base.load(Relaxed).wrapping_add(allocations(hdr));
+        let not_freed = (self.net.load(Relaxed) as u64).wrapping_add(hdr / RETURNED);
+        (allocs, allocs.wrapping_add(u64::from(hdr as u16)).wrapping_sub(not_freed))
     }
 
     /// Whether it is armed for no more allocations.
     pub(super) fn is_due(self) -> bool {
-        self.hdr.load(Relaxed) >> HELD_BITS >= MOST_ARMED
+        allocations(self.hdr.load(Relaxed)) >= MOST_ARMED
     }
 
     /// Arms it for `n` allocations, up to `MOST_ARMED`. The caller has opened a new version of the mcache.
     pub(super) fn arm(self, n: u64, base: &AtomicU64) {
         debug_assert!(n <= MOST_ARMED);
-        let (hdr, since) = (self.hdr.load(Relaxed), MOST_ARMED - n);
-        let before = hdr >> HELD_BITS;
+        let (before, since) = (allocations(self.hdr.load(Relaxed)), MOST_ARMED - n);
         base.store(base.load(Relaxed).wrapping_add(before).wrapping_sub(since), Relaxed);
-        self.hdr.store(since << HELD_BITS | u64::from(hdr as u16), Relaxed);
+        self.count_anew(since, self.held(), 0);
         self.seen.set(if self.seen.get() == before as u16 { since as u16 } else { ACTIVE });
     }
 
     /// Notes that slow paths moved `net` pointers in (negative: out) and made `allocs` allocations, and that the bin now holds
     /// `held`. The caller has put the array in order and opened a new version of the mcache.
     pub(super) fn moved(self, held: usize, allocs: u64, net: isize) {
-        let count = (self.hdr.load(Relaxed) >> HELD_BITS).wrapping_add(allocs);
-        self.hdr.store(count << HELD_BITS | held as u64, Relaxed);
-        self.net.store(self.net.load(Relaxed).wrapping_add(net as i64), Relaxed);
+        self.count_anew(allocations(self.hdr.load(Relaxed)).wrapping_add(allocs), held, net as i64);
     }
 
-    /// Notes that `n` frees (negative: fewer) are counted otherwise than by what the bin holds.
+    /// Writes `hdr`, with `allocs` allocations and `held` pointers, and what was returned into `net`, with `net` more.
+    fn count_anew(self, allocs: u64, held: usize, net: i64) {
+        let returned = (self.hdr.load(Relaxed) / RETURNED) as i64;
+        self.hdr.store(allocs << HELD_BITS | held as u64, Relaxed);
+        self.net.store(self.net.load(Relaxed).wrapping_add(net).wrapping_add(returned), Relaxed);
+    }
+
+    /// Counts a free whose object does not come to the bin yet. One word changes, so a reader never sees fewer frees than before.
     #[cfg(feature = "hardened")]
-    pub(super) fn moved_net(self, n: i64) {
-        self.net.store(self.net.load(Relaxed).wrapping_add(n), Relaxed);
+    pub(super) fn count_free(self) {
+        self.net.store(self.net.load(Relaxed).wrapping_sub(1), Relaxed);
+    }
+
+    /// Puts in a pointer whose free was counted before; `false` when the bin is full. As in `count_free`, one word that is counted changes.
+    #[cfg(feature = "hardened")]
+    #[must_use]
+    pub(super) fn push_returned(self, p: *mut u8) -> bool {
+        let held = self.held();
+        if held >= self.cap.get() {
+            return false;
+        }
+        self.slots(held + 1)[held] = p;
+        self.hdr.store(self.hdr.load(Relaxed) + 1 + RETURNED, Relaxed);
+        true
     }
 
     /// The array's first `n` pointers. Only the owner calls it, and never twice at once.
@@ -236,7 +260,7 @@ impl<'a> Bin<'a> {
 
     /// Whether the thread has allocated from the bin since the last look; looking again starts anew if `look`.
     pub(super) fn is_active(self, look: bool) -> bool {
-        let now = (self.hdr.load(Relaxed) >> HELD_BITS) as u16;
+        let now = allocations(self.hdr.load(Relaxed)) as u16;
         let active = now != self.seen.get();
         if look {
             self.seen.set(now);

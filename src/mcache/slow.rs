@@ -90,24 +90,30 @@ impl MCache {
         p
     }
 
-    /// Frees when the bin is full: gives the older half back first, or all of it. Owner only, not for stand-ins.
+    /// Frees when the bin is full. Owner only, not for stand-ins.
     pub(crate) fn free_slow(&self, class: Class, heap: &Heap, p: *mut u8) {
+        if !self.make_room_in(class, heap) {
+            return self.free_direct(class, heap, p);
+        }
+        let pushed = self.bin(class).push_watched(p);
+        debug_assert!(pushed, "there is room");
+    }
+
+    /// Makes room for a pointer in a bin: lets it grow, or gives the older half back, or all of it. `false` when it may hold none. Owner
+    /// only, not for stand-ins.
+    #[must_use]
+    pub(super) fn make_room_in(&self, class: Class, heap: &Heap) -> bool {
         self.event(heap);
         let bin = self.bin(class);
         if bin.cap() < FREE_ONLY_CAP || bin.is_active(false) {
             self.grow(bin, class, heap);
         }
-        if bin.push_watched(p) {
-            return;
+        if bin.held() == bin.cap() {
+            // A thread that does not allocate the class has no use for what would stay.
+            let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
+            self.flush(bin, class, heap, n);
         }
-        if bin.cap() == 0 {
-            return self.free_direct(class, heap, p);
-        }
-        // A thread that does not allocate the class has no use for what would stay.
-        let n = if bin.is_active(false) { bin.held().div_ceil(2) } else { bin.held() };
-        self.flush(bin, class, heap, n);
-        let pushed = bin.push_watched(p);
-        debug_assert!(pushed, "a flushed bin has room");
+        bin.cap() > 0
     }
 
     /// Gives the `n` oldest pointers of a bin to the central store.

@@ -51,15 +51,15 @@ unsafe impl<O: Os> Send for AddressSpace<O> {}
 
 impl<O: Os> AddressSpace<O> {
     /// Reserves four times the physical memory and at least 64 GiB. When the kernel does not grant that (a `ulimit -v`), it is the
-    /// larger part of what it would grant; the rest is left to stacks, libraries and our own tables. `None` when it does not even
+    /// so many `eighths` of what it would grant; the rest is left to stacks, libraries and our own tables. `None` when it does not even
     /// grant a chunk.
-    pub(crate) fn reserve(os: O, physical_memory: Bytes) -> Option<Self> {
+    pub(crate) fn reserve(os: O, physical_memory: Bytes, eighths: usize) -> Option<Self> {
         let wish =
             physical_memory.0.saturating_mul(PER_PHYSICAL).clamp(LEAST_WISH, MOST_WISH).next_power_of_two();
         if let Some(space) = Self::reserve_exactly(os, wish, ARENA) {
             return Some(space);
         }
-        let mut bytes = (Self::grantable(os, wish) / 8 * 5).next_multiple_of(CHUNK);
+        let mut bytes = (Self::grantable(os, wish) / 8 * eighths).next_multiple_of(CHUNK);
         // Another thread may have taken addresses since.
         while bytes >= CHUNK {
             if let Some(space) = Self::reserve_exactly(os, bytes, CHUNK) {
@@ -153,13 +153,17 @@ mod tests {
 
     const GIB: usize = 1 << 30;
 
+    fn reserve<O: Os>(os: O, physical_memory: Bytes) -> Option<AddressSpace<O>> {
+        AddressSpace::reserve(os, physical_memory, 5)
+    }
+
     #[test]
     fn wish_is_granted_rounded_and_aligned() {
         for (physical, want) in
             [(0, 64 * GIB), (16 * GIB, 64 * GIB), (17 * GIB, 128 * GIB), (100 * GIB, 512 * GIB)]
         {
             let os = FakeOs::new(4096);
-            let s = AddressSpace::reserve(os, Bytes(physical)).unwrap();
+            let s = reserve(os, Bytes(physical)).unwrap();
             assert_eq!((s.pages().bytes(), s.base() % ARENA), (Bytes(want), 0));
             drop(s);
             os.assert_all_given_back();
@@ -167,7 +171,7 @@ mod tests {
         // A machine that reports nonsense must not overflow.
         let os = FakeOs::new(4096);
         os.limit(GIB);
-        assert!(AddressSpace::reserve(os, Bytes(usize::MAX)).is_some());
+        assert!(reserve(os, Bytes(usize::MAX)).is_some());
     }
 
     #[test]
@@ -184,13 +188,13 @@ mod tests {
         ] {
             let os = FakeOs::new(4096);
             os.limit(limit);
-            let s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            let s = reserve(os, Bytes(0)).unwrap();
             assert_eq!((s.pages().bytes(), s.base() % s.align()), (Bytes(want), 0), "limit {limit}");
             assert_eq!(os.reserved(), want, "what was given up is given back");
         }
         let os = FakeOs::new(4096);
         os.limit(4 * MIB - 1);
-        assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
+        assert!(reserve(os, Bytes(0)).is_none());
         os.assert_all_given_back();
     }
 
@@ -200,11 +204,11 @@ mod tests {
             let os = FakeOs::new(4096);
             os.limit(2 * GIB);
             os.refuse(refused, 1);
-            let s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            let s = reserve(os, Bytes(0)).unwrap();
             assert!(s.pages().bytes().0 >= GIB / 4);
             drop(s);
             os.refuse(0, usize::MAX);
-            assert!(AddressSpace::reserve(os, Bytes(0)).is_none());
+            assert!(reserve(os, Bytes(0)).is_none());
             os.assert_all_given_back();
         }
     }
@@ -213,7 +217,7 @@ mod tests {
     fn addresses_are_taken_from_the_end_if_they_can_be_spared() {
         let os = FakeOs::new(4096);
         os.limit(GIB);
-        let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+        let mut s = reserve(os, Bytes(0)).unwrap();
         assert_eq!(s.take_end(Bytes(GIB / 8 * 5 / 8 + 1)), None);
         assert_eq!(s.take_end(Bytes(usize::MAX)), None);
         let end = s.base() + s.pages().bytes().0;
@@ -234,7 +238,7 @@ mod tests {
         for page in PAGE_SIZES {
             let os = FakeOs::new(page);
             os.limit(512 << 20);
-            let mut s = AddressSpace::reserve(os, Bytes(0)).unwrap();
+            let mut s = reserve(os, Bytes(0)).unwrap();
             assert_eq!(s.pages(), Pages(5 * ARENA_PAGES));
             os.refuse(0, 1);
             assert_eq!(s.commit_more(Pages(1)), Err(OutOfMemory));

@@ -25,6 +25,11 @@ pub(super) fn acquire(rank: u8) {
     if held() >> rank != 0 {
         throw!("lock order: this rank may not be taken now"; rank = rank, held_bits = held());
     }
+    note(rank);
+}
+
+/// Notes that the thread has taken a lock of this rank.
+pub(super) fn note(rank: u8) {
     set_held(held() | 1 << rank);
 }
 

@@ -122,7 +122,9 @@ fn name_mapping(addr: NonNull<u8>, bytes: usize, name: &'static CStr) {
 /// Whether objects with a mapping of their own have inaccessible pages on both sides.
 const GUARDED: bool = cfg!(feature = "hardened");
 /// Bytes of these on each side: a kernel page of any supported size.
-const OBJECT_GUARD: usize = 64 << 10;
+const GUARD: usize = 64 << 10;
+/// As many as there are.
+pub(crate) const OBJECT_GUARD: usize = if GUARDED { GUARD } else { 0 };
 
 impl Linux {
     /// Advises the kernel to back a range with transparent huge pages, or not to. It may do as it likes.
@@ -150,15 +152,15 @@ impl Linux {
     }
 
     fn map_guarded(self, bytes: usize, align: usize) -> Option<NonNull<u8>> {
-        let slack = align.max(OBJECT_GUARD) - self.page_size();
-        let total = bytes.checked_add(2 * OBJECT_GUARD)?.checked_add(slack)?;
+        let slack = align.max(GUARD) - self.page_size();
+        let total = bytes.checked_add(2 * GUARD)?.checked_add(slack)?;
         let raw = map(total, ProtFlags::empty())?;
-        let guard = raw.as_ptr().wrapping_add(OBJECT_GUARD);
+        let guard = raw.as_ptr().wrapping_add(GUARD);
         let head = guard.align_offset(align);
         let base = NonNull::new(guard.wrapping_add(head))?;
         unmap(raw, head);
-        let rest = base.as_ptr().wrapping_add(bytes + OBJECT_GUARD);
-        unmap(NonNull::new(rest)?, total - head - bytes - 2 * OBJECT_GUARD);
+        let rest = base.as_ptr().wrapping_add(bytes + GUARD);
+        unmap(NonNull::new(rest)?, total - head - bytes - 2 * GUARD);
         // SAFETY: the range lies inside the mapping made above.
         if !unsafe { self.commit(base, bytes) } {
             // SAFETY: nobody knows of it.
@@ -173,9 +175,8 @@ impl Linux {
     /// # Safety
     /// 1. The range came from `map_object` or `resize_object` and nothing refers to it.
     pub(crate) unsafe fn unmap_object(self, addr: NonNull<u8>, bytes: usize) {
-        let guard = if GUARDED { OBJECT_GUARD } else { 0 };
-        if let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(guard)) {
-            unmap(addr, bytes + 2 * guard);
+        if let Some(addr) = NonNull::new(addr.as_ptr().wrapping_sub(OBJECT_GUARD)) {
+            unmap(addr, bytes + 2 * OBJECT_GUARD);
         }
     }
 

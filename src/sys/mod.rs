@@ -24,7 +24,7 @@ pub(crate) mod unwind;
 pub(crate) use clock::{coarse_ns, precise_ns};
 pub(crate) use entropy::random;
 pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
-pub(crate) use linux::Linux;
+pub(crate) use linux::{Linux, OBJECT_GUARD};
 pub(crate) use machine::{each_line, env, has_environment, is_secure, physical_memory, read_file};
 pub(crate) use os::Os;
 pub(crate) use output::{

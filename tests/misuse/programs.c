@@ -309,6 +309,15 @@ static void underflow_by_one(void)
     go_on(ROOM);
     saw("the heap is sound");
 }
+static void overflow_by_one_of_a_large(void)
+{
+    char *p = tell(get(LARGE));
+    p[LARGE] = 0;
+    survived();
+    free(p);
+    go_on(ROOM);
+    saw("the heap is sound");
+}
 static void overflow_of_a_large(void)
 {
     char *p = tell(get(LARGE));
@@ -459,7 +468,7 @@ static const struct {
     NAMED(free_sized_of_a_large), NAMED(free_sized_of_a_large_as_a_small),
     NAMED(write_after_free), NAMED(write_after_free_of_a_large), NAMED(read_after_free), NAMED(overflow_by_one),
     NAMED(overflow_by_one_without_room), NAMED(overflow_by_one_object), NAMED(underflow_by_one),
-    NAMED(overflow_of_a_large), NAMED(underflow_of_a_large), NAMED(read_of_a_recycled_secret), NAMED(attack_on_metadata),
+    NAMED(overflow_by_one_of_a_large), NAMED(overflow_of_a_large), NAMED(underflow_of_a_large), NAMED(read_of_a_recycled_secret), NAMED(attack_on_metadata),
 };
 
 int main(int argc, char **argv)

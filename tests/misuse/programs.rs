@@ -362,6 +362,14 @@ pub(crate) fn run(name: &str) -> Option<()> {
             go_on(ROOM);
             saw("the heap is sound");
         }
+        "overflow_by_one_of_a_large" => {
+            let p = tell(get(LARGE));
+            fill(p.wrapping_add(LARGE.size()), 1, 0);
+            survived();
+            free(p, LARGE);
+            go_on(ROOM);
+            saw("the heap is sound");
+        }
         "overflow_of_a_large" => {
             let (p, _behind) = (tell(get(LARGE)), get(LARGE));
             fill(p.wrapping_add(LARGE_BYTES), 1, 1);

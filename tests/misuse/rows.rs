@@ -1,6 +1,6 @@
 //! The kinds of misuse, one program each by name, and what becomes of it at both doors in each build.
 
-use crate::fate::Fate::{self, AtOnce, Fault, GoesOn, Later, Told};
+use crate::fate::Fate::{self, AtOnce, GoesOn, Later, Told};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -25,11 +25,26 @@ const MIDDLE_LIVE: &str =
 const MIDDLE_LARGE: &str = "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)";
 const NEVER: &str = "free: pointer was never allocated (addr=@)";
 const NONE_THERE: &str = "free: pointer was never allocated, or is already free (addr=@)";
-const NONE_THERE_LARGE: &str =
-    "free: pointer was never allocated, or is already free (addr=@, class=large, size=106496, state=Live)";
 const NOT_OF_LARGE: &str =
     "free: object is not of this size class (addr=@, said=64, class=large, size=106496, state=Live)";
 const PAST: &str = "free: object was written to past its end (addr=@, class=64, size=60, state=Live)";
+
+const H_FREE_LARGE: &str = "free: object is already free (addr=@, class=large, size=100000, state=Freed)";
+const H_FREE_HUGE: &str = "free: object is already free (addr=@, class=large, size=136314880, state=Freed)";
+const H_NONE_THERE_LARGE: &str =
+    "free: pointer was never allocated, or is already free (addr=@, class=large, size=100000, state=Live)";
+const H_NOT_OF_LARGE: &str =
+    "free: object is not of this size class (addr=@, said=64, class=large, size=100000, state=Live)";
+const H_PAST_LARGE: &str =
+    "free: object was written to past its end (addr=@, class=large, size=100000, state=Live)";
+const H_USE_LARGE: Fate =
+    Told("use after free: write of byte 8 (addr=@, class=large, size=100000, state=Freed, fault=#)");
+const H_OVER_LARGE: Fate = Told(
+    "overflow by 6497 bytes: write past the end of an object (addr=@, class=large, size=100000, state=Live, fault=#)",
+);
+const H_UNDER_LARGE: Fate = Told(
+    "underflow by 1 byte: write before an object (addr=@, class=large, size=100000, state=Live, fault=#)",
+);
 
 const G_FREE: &[Fate] =
     &[AtOnce("free: object is already free (addr=@, class=64, size=#, state=Freed, thread=#)")];
@@ -142,14 +157,14 @@ pub(crate) const ROWS: &[Row] = &[
         title: "double free of a large object",
         default: [AtOnce(FREE_LARGE), AtOnce(FREE_LARGE)],
         guarded: [G_FREE_LARGE, G_FREE_LARGE],
-        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(H_FREE_LARGE), AtOnce(H_FREE_LARGE)],
     },
     Row {
         name: "double_free_of_a_huge",
         title: "double free of a huge object",
         default: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
         guarded: AS_DEFAULT,
-        hardened: [AtOnce(NONE_THERE), AtOnce(NONE_THERE)],
+        hardened: [AtOnce(H_FREE_HUGE), AtOnce(H_FREE_HUGE)],
     },
     Row {
         name: "free_inside_a_small",
@@ -163,7 +178,7 @@ pub(crate) const ROWS: &[Row] = &[
         title: "free of a pointer into a large object",
         default: [AtOnce(MIDDLE_LARGE), AtOnce(MIDDLE_LARGE)],
         guarded: [G_MIDDLE_LARGE, G_MIDDLE_LARGE],
-        hardened: [AtOnce(NONE_THERE_LARGE), AtOnce(NONE_THERE_LARGE)],
+        hardened: [AtOnce(H_NONE_THERE_LARGE), AtOnce(H_NONE_THERE_LARGE)],
     },
     Row {
         name: "free_of_a_stack_address",
@@ -247,7 +262,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         hardened: [
             AtOnce(
-                "free: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+                "free: object has another size (addr=@, said=200000, class=large, size=100000, state=Live)",
             ),
             Fate::None,
         ],
@@ -279,7 +294,7 @@ pub(crate) const ROWS: &[Row] = &[
             )],
             &[],
         ],
-        hardened: [AtOnce(NOT_OF_LARGE), Fate::None],
+        hardened: [AtOnce(H_NOT_OF_LARGE), Fate::None],
     },
     Row {
         name: "free_of_a_small_as_a_large",
@@ -353,7 +368,7 @@ pub(crate) const ROWS: &[Row] = &[
         hardened: [
             Fate::None,
             AtOnce(
-                "free_sized: object has another size (addr=@, said=200000, class=large, size=106496, state=Live)",
+                "free_sized: object has another size (addr=@, said=200000, class=large, size=100000, state=Live)",
             ),
         ],
     },
@@ -362,7 +377,12 @@ pub(crate) const ROWS: &[Row] = &[
         title: "`free_sized` of a large object with a small size",
         default: [Fate::None, SOUND],
         guarded: AS_DEFAULT,
-        hardened: [Fate::None, SOUND],
+        hardened: [
+            Fate::None,
+            AtOnce(
+                "free_sized: object has another size (addr=@, said=60, class=large, size=100000, state=Live)",
+            ),
+        ],
     },
     Row {
         name: "write_after_free",
@@ -379,7 +399,7 @@ pub(crate) const ROWS: &[Row] = &[
         title: "write after free of a large object",
         default: [SOUND, SOUND],
         guarded: [G_USE_LARGE, G_USE_LARGE],
-        hardened: [Fault, Fault],
+        hardened: [H_USE_LARGE, H_USE_LARGE],
     },
     Row {
         name: "read_after_free",
@@ -424,18 +444,25 @@ pub(crate) const ROWS: &[Row] = &[
         hardened: [Later(PAST), Later(PAST)],
     },
     Row {
+        name: "overflow_by_one_of_a_large",
+        title: "overflow of a large object by one byte, inside its last page",
+        default: [SOUND, SOUND],
+        guarded: AS_DEFAULT,
+        hardened: [Later(H_PAST_LARGE), Later(H_PAST_LARGE)],
+    },
+    Row {
         name: "overflow_of_a_large",
         title: "overflow of a large object past its last page",
         default: [SOUND, SOUND],
         guarded: [G_OVER_LARGE, G_OVER_LARGE],
-        hardened: [Fault, Fault],
+        hardened: [H_OVER_LARGE, H_OVER_LARGE],
     },
     Row {
         name: "underflow_of_a_large",
         title: "underflow of a large object",
         default: [SOUND, SOUND],
         guarded: [G_UNDER_LARGE, G_UNDER_LARGE],
-        hardened: [Fault, Fault],
+        hardened: [H_UNDER_LARGE, H_UNDER_LARGE],
     },
     Row {
         name: "attack_on_metadata",
