@@ -118,7 +118,7 @@ fn inventory() -> String {
 /// What cargo says of the project in this folder.
 fn metadata(folder: &Path, options: &[&str]) -> Value {
     let out = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .args(options)
         .current_dir(folder)
         .output()

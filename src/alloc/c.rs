@@ -368,13 +368,13 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
 /// An object that stays where it is for no more than `size` of its bytes.
 #[cold]
 fn shrunk(p: *mut u8, object: Found, size: usize) -> *mut u8 {
-    let _entered = Entered::new("realloc");
     match object {
         Found::Small(class) => return checks::resized(p, class, None, size),
         Found::WholePages(object) => {
+            let _entered = Entered::new("realloc");
             heap().inspect(|heap| checks::pages_resized(heap, p, object, size));
         }
-        Found::Guarded(_) => {}
+        Found::Guarded(object) => guarded::resized(p, &object, size),
     }
     p
 }

@@ -18,7 +18,7 @@ use core::{ptr, slice};
 use crate::base::{Bytes, Class, PAGE_SIZE, large_pages};
 use crate::guard;
 use crate::heap::{Facts, Heap, Huge, Object, ObjectState, ObjectWord, heap};
-use crate::mcache;
+use crate::mcache::{self, Entered};
 use crate::throw::throw;
 
 /// The object's word says it, so no free one is marked.
@@ -154,10 +154,11 @@ fn canary_end(size: usize) -> usize {
 }
 
 /// An object of whole pages on its way to the program, who asked for `size` bytes.
-pub(super) fn pages_handed_out(heap: &Heap, p: *mut u8, size: usize) {
+pub(super) fn pages_handed_out(entered: &Entered, heap: &Heap, p: *mut u8, size: usize) {
     if heap.set_usable(p, size) {
-        guard::watch_faults();
         write_canary(p, canary_end(size), size);
+        // It may be somebody else's `sigaction`.
+        entered.outside(guard::watch_faults);
     }
 }
 
@@ -172,6 +173,8 @@ fn check_pages(door: &'static str, p: *mut u8, h: Huge) {
 /// has another size, or was written to past its end. What is no such object is left to who frees it.
 pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
     let Some(heap) = heap() else { return };
+    // For the table's lock.
+    let _entered = Entered::new("free");
     let other_size = |said| Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
     match heap.object_at(p) {
         None => {

@@ -4,6 +4,7 @@
 
 use crate::base::{Bytes, Class};
 use crate::heap::{Heap, Object};
+use crate::mcache::Entered;
 
 /// Whether an object of a class of the C door has not been freed since it was handed out there.
 #[inline(always)]
@@ -41,7 +42,7 @@ pub(super) fn taken_back(_p: *mut u8, _class: Class, _size: Option<usize>) -> bo
 
 /// An object of whole pages on its way to the program, who asked for `size` bytes.
 #[inline(always)]
-pub(super) fn pages_handed_out(_heap: &Heap, _p: *mut u8, _size: usize) {}
+pub(super) fn pages_handed_out(_entered: &Entered, _heap: &Heap, _p: *mut u8, _size: usize) {}
 
 /// An object of whole pages on its way back, of `size` bytes if the program says so.
 #[inline(always)]

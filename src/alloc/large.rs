@@ -72,13 +72,13 @@ fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
     }
     let Some((p, dirt)) = cold(heap, mcache, n, align) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), size)), None);
-    checks::pages_handed_out(heap, p, size);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
     // Who wants zeros may want them because they cost nothing.
     if !zeroed {
         heap.will_be_filled(p, n, dirt);
     }
+    checks::pages_handed_out(&entered, heap, p, size);
     zero(p, dirt.0.min(size), zeroed)
 }
 

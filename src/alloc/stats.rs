@@ -303,6 +303,7 @@ pub fn free_os_memory() -> u64 {
     own.inspect(|mcache| mcache.flush_own(heap));
     mcache::drop_large(heap, own, true);
     mcentral::trim_all(heap, true);
+    heap.give_back_freed();
     heap.raise_pressure();
     (heap.release_all().0 + guard::release_all(heap).0) as u64
 }

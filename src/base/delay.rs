@@ -32,19 +32,16 @@ impl<T: Copy, const N: usize> Delay<T, N> {
         self.ring[at].replace(Some(fell_out))
     }
 
-    /// All that is in it, what is oldest in the ring first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
-        self.places().filter_map(Cell::get)
-    }
-
-    /// As `iter`, and takes it out.
-    pub(crate) fn take(&self) -> impl Iterator<Item = T> {
-        self.places().filter_map(Cell::take)
-    }
-
-    fn places(&self) -> impl Iterator<Item = &Cell<Option<T>>> {
+    /// Takes something out: what is oldest in the ring, or what is in the array at random.
+    pub(crate) fn take(&self, random: &mut Random) -> Option<T> {
         let (newer, older) = self.ring.split_at(self.next.get());
-        older.iter().chain(newer).chain(&self.array)
+        let (rest, first) = self.array.split_at(random.below(N));
+        [older, newer, first, rest].into_iter().flatten().find_map(Cell::take)
+    }
+
+    /// All that is in it, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
+        self.array.iter().chain(&self.ring).filter_map(Cell::get)
     }
 }
 
@@ -52,7 +49,8 @@ impl<T: Copy, const N: usize> Delay<T, N> {
 mod tests {
     extern crate std;
     use super::*;
-    use std::{collections::VecDeque, vec::Vec};
+    use core::iter;
+    use std::{collections::BTreeSet, vec::Vec};
 
     #[test]
     fn all_comes_out_once_and_late() {
@@ -73,13 +71,14 @@ mod tests {
         }
         assert!(waits.iter().all(|&wait| wait >= N), "{waits:?}");
         assert!(waits.iter().max() > waits.iter().min());
-        // Taken one at a time, the ring's in the order in which they would have come out.
-        let mut rest: VecDeque<_> = delay.take().take(N).collect();
-        let mut twin = delay.take();
-        rest.extend(&mut twin);
-        drop(twin);
+        // Taken out, the ring's come in the order in which they would have come by themselves.
+        let in_ring: Vec<_> = (0..N).map(|i| delay.ring[(delay.next.get() + i) % N].get()).collect();
+        let taken: Vec<_> = iter::from_fn(|| delay.take(&mut random)).collect();
+        assert!(
+            taken.len() > N
+                && taken.iter().copied().eq(in_ring.into_iter().flatten().chain(taken[N..].to_vec()))
+        );
+        assert_eq!(BTreeSet::from_iter(taken), BTreeSet::from_iter(inside));
         assert!(delay.iter().next().is_none());
-        rest.make_contiguous().sort_unstable();
-        assert_eq!(rest, inside);
     }
 }

@@ -1,8 +1,8 @@
 //! What becomes of a huge object that was freed in the hardened build: its frames go at once, its addresses are closed and stay taken for a
 //! while. So an access to them is a fault that can be told, and the next object is somewhere else.
 //!
-//! They wait as small objects do (`Delay`), but never with more addresses together than a part of the heap's reservation: where
-//! addresses are limited other uses need them.
+//! They wait as small objects do (`Delay`), but never with more addresses together, guard pages included, than a part of the heap's
+//! reservation: where addresses are limited other uses need them. And none waits when memory is exhausted.
 #![expect(unsafe_code, reason = "closes and unmaps objects")]
 
 use core::ptr::{self, NonNull};
@@ -10,7 +10,7 @@ use core::ptr::{self, NonNull};
 use super::huge::Huge;
 use super::objects::random;
 use crate::base::{Bytes, Delay};
-use crate::sys::{Linux, Os};
+use crate::sys::{Linux, OBJECT_GUARD};
 
 /// Objects in each of the two parts of a `Delay`.
 const PLACES: usize = 256;
@@ -35,14 +35,15 @@ impl Freed {
     /// # Safety
     /// 1. It is an object's mapping, and nothing refers to it.
     pub(super) unsafe fn put(&mut self, h: Huge) {
+        let bytes = taken(h);
         // SAFETY: passed on (1).
-        if h.bytes > self.most / SHARE_OF_ONE || !unsafe { close(h) } {
+        if bytes > self.most / SHARE_OF_ONE || !unsafe { close(h) } {
             // SAFETY: passed on (1).
             return unsafe { unmap(h) };
         }
-        self.bytes += h.bytes;
+        while self.bytes + bytes > self.most && self.unmap_oldest() {}
+        self.bytes += bytes;
         self.objects.put(h, &mut random()).inspect(|&out| self.unmap_one(out));
-        while self.bytes > self.most && self.unmap_oldest() {}
     }
 
     /// Unmaps all of them; whether there were any.
@@ -52,15 +53,14 @@ impl Freed {
         any
     }
 
-    /// Unmaps the one that waits longest, nearly; `false` when there is none.
+    /// Unmaps one that waits for long, or by chance; `false` when none waits.
     fn unmap_oldest(&mut self) -> bool {
-        let oldest = self.objects.take().next();
-        oldest.inspect(|&h| self.unmap_one(h)).is_some()
+        self.bytes > 0 && self.objects.take(&mut random()).inspect(|&h| self.unmap_one(h)).is_some()
     }
 
     /// Unmaps one that was taken out.
     fn unmap_one(&mut self, h: Huge) {
-        self.bytes -= h.bytes;
+        self.bytes -= taken(h);
         // SAFETY: nothing referred to it when it was put in.
         unsafe { unmap(h) };
     }
@@ -71,16 +71,19 @@ impl Freed {
     }
 }
 
-/// Takes an object's frames, and then all access to it; `false` when the kernel refuses.
+/// Bytes of addresses that an object takes, with its guard pages.
+fn taken(h: Huge) -> usize {
+    h.bytes + 2 * OBJECT_GUARD
+}
+
+/// Takes an object's frames and all access to it; `false` when the kernel refuses.
 ///
 /// # Safety
 /// 1. It is an object's mapping, and nothing refers to it.
 unsafe fn close(h: Huge) -> bool {
     NonNull::new(ptr::with_exposed_provenance_mut(h.addr)).is_some_and(|at| {
-        // SAFETY: committed when it was made, and nothing refers to it (1).
-        let released = unsafe { Linux.release(at, h.bytes) };
-        // SAFETY: as above.
-        released && unsafe { Linux.forbid(at, h.bytes) }
+        // SAFETY: passed on (1).
+        unsafe { Linux.close_object(at, h.bytes) }
     })
 }
 
@@ -102,8 +105,9 @@ mod tests {
 
     #[test]
     fn they_wait_closed_within_their_bounds() {
-        let page = Linux.page_size();
-        let reserved = 40 * page * SHARE;
+        // As long as what is beside them.
+        let page = OBJECT_GUARD;
+        let reserved = 60 * page * SHARE;
         let mut freed = Freed::new(Bytes(reserved));
         let put = |freed: &mut Freed, pages: usize| {
             let at = Linux.map_object(pages * page, page).expect("there is memory");
@@ -113,18 +117,18 @@ mod tests {
             h
         };
         // One that is too long for itself, and ones that are together.
-        let long = put(&mut freed, 6);
+        let long = put(&mut freed, 7);
         assert_eq!(freed.find_near(long.addr, 0), None);
         let all: Vec<_> = (0..60).map(|i| put(&mut freed, 1 + i % 5)).collect();
         // Two of them may have had the same address, one after the other.
         let waiting: BTreeMap<_, _> = all
             .iter()
             .filter(|&&h| freed.find_near(h.addr, 0) == Some(h))
-            .map(|h| (h.addr, h.bytes))
+            .map(|h| (h.addr, taken(*h)))
             .collect();
         let bytes = waiting.values().sum::<usize>();
         assert_eq!(bytes, freed.bytes);
-        assert!(bytes <= 40 * page && bytes > 30 * page, "{bytes}");
+        assert!(bytes <= 60 * page && bytes > 50 * page, "{bytes}");
         let h = freed.objects.iter().next().expect("some wait");
         for (at, beside, found) in
             [(h.addr - 1, 0, false), (h.addr - page, page, true), (h.addr + h.bytes + page, page, false)]

@@ -1,7 +1,7 @@
 //! Huge objects: each has a mapping of its own, found by its address in a side table.
 //!
-//! The table is an array sorted by address in memory of its own: a lookup is a binary search, an insertion moves at most a
-//! megabyte, and both are small beside the `mmap` that goes with them. A hash table was rejected: it needs rehashing, which
+//! The table is an array sorted by address in memory of its own: a lookup is a binary search, an insertion moves at most
+//! one and a half megabytes, and both are small beside the `mmap` that goes with them. A hash table was rejected: it needs rehashing, which
 //! needs memory at a bad moment, and gains nothing at the at most 65,530 mappings that Linux grants by default.
 
 #![expect(unsafe_code, reason = "promises that zeros are an entry")]

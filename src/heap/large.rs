@@ -78,6 +78,9 @@ impl Heap {
     /// the bytes of its mapping that the program may use, or might. `None` also where the program itself has taken the access away, and
     /// when the table cannot be had.
     pub(crate) fn huge_of_fault(&self, addr: usize) -> Option<(Huge, Facts)> {
+        if OBJECT_GUARD == 0 {
+            return None;
+        }
         // The thread may hold the lock itself, and others do for a moment.
         let table = (0..FAULT_TRIES).find_map(|i| {
             if i > 0 {
@@ -107,13 +110,11 @@ impl Heap {
     pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
         let bytes = mapped_bytes(n).filter(|&bytes| bytes <= isize::MAX as usize - align)?;
         let mut table = self.huge.lock();
-        if !self.reserve_huge(&mut table) {
-            return None;
-        }
-        let p = Linux.map_object(bytes, align).or_else(|| {
-            // What was freed may stand in the way.
-            table.freed.give_back().then(|| Linux.map_object(bytes, align)).flatten()
-        })?;
+        let map = |table: &mut HugeTable<Linux>| {
+            self.reserve_huge(table).then(|| Linux.map_object(bytes, align)).flatten()
+        };
+        // What was freed may stand in the way.
+        let p = map(&mut table).or_else(|| table.freed.give_back().then(|| map(&mut table)).flatten())?;
         self.mapped(p, bytes);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes, usable: bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
@@ -122,6 +123,11 @@ impl Heap {
         drop(table);
         self.enforce_limit();
         Some(p)
+    }
+
+    /// Unmaps huge objects that were freed and wait.
+    pub(crate) fn give_back_freed(&self) {
+        self.huge.lock().freed.give_back();
     }
 
     /// Makes room for one more entry in the table, and books the memory that takes.

@@ -16,8 +16,8 @@ use crate::throw::check;
 
 /// Bytes of a cache line, the unit of metadata blocks.
 pub(crate) const LINE: usize = 64;
-/// Sizes a block may have, in lines: small ones exactly, then powers of two.
-pub(super) const LINES: [usize; 12] = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+/// Sizes a block may have, in lines: small ones exactly, then powers of two, and what headers with words for 512 and 1,024 objects need.
+pub(super) const LINES: [usize; 14] = [1, 2, 3, 4, 8, 16, 20, 32, 40, 64, 128, 256, 512, 1024];
 /// Bytes committed at a time, so that one `mprotect` serves hundreds of spans.
 const COMMIT_STEP: usize = 64 << 10;
 /// Inaccessible bytes at each end: a kernel page of any supported size.
@@ -79,12 +79,31 @@ impl<O: Os> Meta<O> {
         }
         let size = LINES[list] * LINE;
         if size > self.committed as usize - self.bump as usize && !self.commit(size) {
-            return None;
+            return self.cut(list);
         }
         let block = NonNull::new(self.bump);
         // SAFETY: bump + size <= committed, as was just made sure.
         self.bump = unsafe { self.bump.add(size) };
         block
+    }
+
+    /// A block of a list, cut off a longer free one; what is left of that goes to other lists. For when the OS refuses memory: blocks never
+    /// grow together again.
+    fn cut(&mut self, list: usize) -> Option<NonNull<u8>> {
+        let longer = (list + 1..LINES.len()).find(|&longer| !self.free[longer].is_null())?;
+        let block = NonNull::new(self.free[longer])?;
+        // SAFETY: a block on the list was written by `free` and nobody else has it.
+        self.free[longer] = unsafe { block.as_ref() }.next;
+        let mut at = LINES[list];
+        while at < LINES[longer] {
+            let next = LINES.iter().rposition(|&lines| lines <= LINES[longer] - at)?;
+            // SAFETY: inside the block.
+            let rest = unsafe { block.cast::<u8>().add(at * LINE) };
+            // SAFETY: of the block, which nobody else has, and that long.
+            unsafe { self.put(rest, next) };
+            at += LINES[next];
+        }
+        Some(block.cast())
     }
 
     /// Commits room for `size` more bytes at the top.
@@ -117,9 +136,17 @@ impl<O: Os> Meta<O> {
     /// # Safety
     /// 1. `block` came from `alloc` with the same `bytes`.  2. Nobody uses it any more.
     pub(crate) unsafe fn free(&mut self, block: NonNull<u8>, bytes: Bytes) {
-        let list = list_of(bytes);
+        // SAFETY: the block is ours again (1, 2).
+        unsafe { self.put(block, list_of(bytes)) };
+    }
+
+    /// Puts a block on a list.
+    ///
+    /// # Safety
+    /// 1. It is the arena's, as long as the list says, and nobody uses it.
+    unsafe fn put(&mut self, block: NonNull<u8>, list: usize) {
         let free = block.cast::<Free>();
-        // SAFETY: the block is ours again (1, 2), is at least a line long and aligned to it.
+        // SAFETY: the block is at least a line long and aligned to it (1).
         unsafe { free.write(Free { next: self.free[list] }) };
         self.free[list] = free.as_ptr();
     }
@@ -159,7 +186,10 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::sys::Linux;
-    use std::{collections::BTreeMap, vec::Vec};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        vec::Vec,
+    };
 
     #[test]
     fn blocks_never_overlap_and_come_back() {
@@ -196,6 +226,28 @@ mod tests {
         unsafe { meta.free(blocks[3], Bytes(4096)) };
         assert_eq!(meta.alloc(Bytes(4096)), Some(blocks[3]));
         assert_eq!(meta.alloc(Bytes(4096)), None);
+    }
+
+    #[test]
+    fn when_memory_is_exhausted_longer_blocks_are_cut() {
+        for (long, short) in [(4096, 1), (1280, 3 * LINE), (LINES[13] * LINE, 1280)] {
+            let mut meta = Meta::new(Linux, Bytes(COMMIT_STEP)).unwrap();
+            let blocks: Vec<_> = core::iter::from_fn(|| meta.alloc(Bytes(long))).collect();
+            assert_eq!(blocks.len(), COMMIT_STEP / long);
+            // What is left at the end may be long enough for the shorter ones.
+            while meta.alloc(Bytes(short)).is_some() {}
+            // SAFETY: from `alloc`, not used afterwards.
+            blocks.iter().for_each(|&block| unsafe { meta.free(block, Bytes(long)) });
+            let taken: BTreeSet<_> =
+                core::iter::from_fn(|| meta.alloc(Bytes(short))).map(|b| b.as_ptr() as usize).collect();
+            let (size, freed) = (block_size(Bytes(short)).0, blocks.len() * long);
+            assert!(taken.len() * size >= freed / 4 * 3, "{short} of {long}: {} of {freed}", taken.len());
+            let inside =
+                |at: usize| blocks.iter().any(|b| at.wrapping_sub(b.as_ptr() as usize) <= long - size);
+            assert!(taken.iter().all(|&at| inside(at)));
+            let ends = taken.iter().map(|at| at + size);
+            assert!(ends.zip(taken.iter().skip(1)).all(|(end, &next)| end <= next));
+        }
     }
 
     /// The ranges of [from, to) in the order of addresses, as the kernel says: their bytes, and whether they can be written to.

@@ -206,6 +206,7 @@ impl<'a> Bin<'a> {
 
     /// Writes `hdr`, with `allocs` allocations and `held` pointers, and what was returned into `net`, with `net` more.
     fn count_anew(self, allocs: u64, held: usize, net: i64) {
+        debug_assert!(allocs < RETURNED >> HELD_BITS, "armed anew in time");
         let returned = (self.hdr.load(Relaxed) / RETURNED) as i64;
         self.hdr.store(allocs << HELD_BITS | held as u64, Relaxed);
         self.net.store(self.net.load(Relaxed).wrapping_add(net).wrapping_add(returned), Relaxed);

@@ -134,7 +134,10 @@ impl MCache {
 
     /// Allocates for a thread without an mcache.
     pub(crate) fn alloc_shared(class: Class, heap: &Heap) -> *mut u8 {
-        Self::shared(|m| m.alloc_direct(class, heap))
+        Self::shared(|m| {
+            m.rearm(class);
+            m.alloc_direct(class, heap)
+        })
     }
 
     /// Frees for a thread without an mcache.

@@ -107,15 +107,19 @@ impl MCache {
 
     /// As the bin's `pop`, and arms it anew if need be; then nothing is sampled. Owner only, not for stand-ins.
     pub(super) fn pop_armed(&self, class: Class) -> Option<*mut u8> {
-        let bin = self.bin(class);
-        if bin.is_due() {
+        self.rearm(class);
+        self.bin(class).pop()
+    }
+
+    /// Arms a bin anew if need be: it counts no more allocations than it may be armed for. Owner only, not for stand-ins.
+    pub(super) fn rearm(&self, class: Class) {
+        if self.bin(class).is_due() {
             let left = &self.sampling.left[class.index()];
             if left.get() == 0 {
                 left.set(self.sampling.draw());
             }
             self.arm(class);
         }
-        bin.pop()
     }
 
     /// Whether the allocation of `class` that is about to be made is to be sampled; then the next one is drawn. It is to be booked

@@ -302,6 +302,7 @@ impl MCache {
         self.flush_own(heap);
         drop_long(heap, self.spans());
         trim_all(heap, true);
+        heap.give_back_freed();
     }
 
     /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.

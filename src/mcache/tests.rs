@@ -332,3 +332,19 @@ fn a_length_that_nobody_asked_for_is_not_kept() {
         heap.free_span(span, None);
     }
 }
+
+/// The cache that threads without one share counts as many allocations as there are, not only those that a bin is armed for.
+#[test]
+fn the_shared_cache_counts_without_end() {
+    const COUNT: u64 = 70_000;
+    let (heap, _alone) = heap::heap_alone();
+    let class = Class::all().next().expect("there are classes");
+    let counts = || MCache::shared(|m| m.class_counts(class));
+    let before = counts();
+    for i in 1..=COUNT {
+        let p = MCache::alloc_shared(class, heap);
+        assert!(!p.is_null());
+        MCache::free_shared(class, heap, p);
+        assert_eq!(counts(), (before.0 + i, before.1 + i));
+    }
+}

@@ -170,6 +170,21 @@ impl Linux {
         Some(base)
     }
 
+    /// Takes an object's frames and all access to it in one call; its addresses stay taken, are charged to nobody, and are one mapping with the
+    /// guard pages beside them. `false` when the kernel refuses, which it decides before it takes anything.
+    ///
+    /// # Safety
+    /// 1. The range came from `map_object` and nothing refers to it.
+    #[cfg(feature = "hardened")]
+    pub(crate) unsafe fn close_object(self, addr: NonNull<u8>, bytes: usize) -> bool {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        faults::call(Call::Map, || {
+            // SAFETY: what is there is the caller's, and nothing refers to it (1).
+            unsafe { rustix::mm::mmap_anonymous(addr.as_ptr().cast(), bytes, ProtFlags::empty(), flags) }
+        })
+        .is_ok()
+    }
+
     /// Unmaps an object's mapping. Where the kernel refuses (too many mappings), its frames go, and the addresses as soon as it lets them.
     ///
     /// # Safety

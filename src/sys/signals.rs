@@ -66,6 +66,12 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
     let before = BEFORE.0[i].get().cast::<libc::sigaction>();
     // SAFETY: written before this handler was installed.
     let before = unsafe { &*before };
+    if before.sa_flags & libc::SA_RESETHAND != 0 {
+        // As the kernel does before it calls such a one.
+        let default = libc::sigaction { sa_sigaction: libc::SIG_DFL, ..*before };
+        // SAFETY: no handler.
+        unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
+    }
     match before.sa_sigaction {
         // An instruction that faults faults again when this returns, and then the kernel does it; what a process sent is sent again.
         libc::SIG_DFL | libc::SIG_IGN => {
