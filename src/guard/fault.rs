@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::pool::Trace;
 use super::{contains, place_of_fault, report};
-use crate::heap::heap;
+use crate::heap::{Facts, Huge, heap};
 use crate::sys::signals::{self, Fault};
-use crate::sys::{self, thread, unwind};
+use crate::sys::{self, OBJECT_GUARD, thread, unwind};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether a fault is being reported, or was.
@@ -24,9 +24,27 @@ pub(super) fn install() {
     }
 }
 
+/// Times that the handler asks for a huge object, a millisecond apart.
+const TRIES: usize = 100;
+
+/// The huge object that a refused access was for, and what is known of it.
+fn huge_of(addr: usize) -> Option<(Huge, Facts)> {
+    if OBJECT_GUARD == 0 {
+        return None;
+    }
+    let heap = heap()?;
+    let ask = |i| {
+        if i > 0 {
+            thread::sleep_ms(1);
+        }
+        heap.huge_of_fault(addr)
+    };
+    (0..TRIES).find_map(ask).flatten()
+}
+
 fn handle(fault: &Fault<'_>) {
     let in_place = contains(core::ptr::without_provenance(fault.addr));
-    let huge = heap().filter(|_| !in_place).and_then(|heap| heap.huge_of_fault(fault.addr));
+    let huge = if in_place { None } else { huge_of(fault.addr) };
     if !in_place && huge.is_none() {
         return;
     }

@@ -16,12 +16,10 @@ use super::mheap::Heap;
 use super::mspan::{Span, State};
 use super::shards::Group;
 use crate::base::{Bytes, PAGE_SIZE, PageIdx, PageRange, Pages};
-use crate::sys::{Linux, OBJECT_GUARD, Os, thread};
+use crate::sys::{Linux, OBJECT_GUARD, Os};
 
 /// From this many bytes on, frames are moved instead of copied.
 const MOVE_FROM: usize = 1 << 20;
-/// Times that the report on a fault tries to take the table's lock, a millisecond apart.
-const FAULT_TRIES: usize = 100;
 
 /// An object of whole pages.
 #[derive(Clone, Copy, Debug)]
@@ -74,23 +72,14 @@ impl Heap {
             .then_some(Object::Large(span))
     }
 
-    /// The huge object that an access was for which the kernel refused: one that was freed, or the one that the access was beside. With
-    /// the bytes of its mapping that the program may use, or might. `None` also where the program itself has taken the access away, and
-    /// when the table cannot be had.
-    pub(crate) fn huge_of_fault(&self, addr: usize) -> Option<(Huge, Facts)> {
-        if OBJECT_GUARD == 0 {
-            return None;
-        }
-        // The thread may hold the lock itself, and others do for a moment.
-        let table = (0..FAULT_TRIES).find_map(|i| {
-            if i > 0 {
-                thread::sleep_ms(1);
-            }
-            self.huge.try_lock()
-        })?;
-        let (h, owned) = table.whose(addr, OBJECT_GUARD)?;
-        let is_inside = addr.wrapping_sub(h.addr) < h.bytes;
-        (owned == Owned::Freed || !is_inside).then(|| (h, Facts::large(Bytes(h.usable), owned)))
+    /// The huge object that an access was for which the kernel refused, and what is known of it: one that was freed, or the one that the
+    /// access was beside. `Some(None)` also where the program itself has taken the access away; `None` as long as the table is in use,
+    /// perhaps by the thread itself.
+    pub(crate) fn huge_of_fault(&self, addr: usize) -> Option<Option<(Huge, Facts)>> {
+        let found = self.huge.try_lock()?.whose(addr, OBJECT_GUARD);
+        let is_inside = |h: Huge| addr.wrapping_sub(h.addr) < h.bytes;
+        let refused = found.filter(|&(h, owned)| owned == Owned::Freed || !is_inside(h));
+        Some(refused.map(|(h, owned)| (h, Facts::large(Bytes(h.usable), owned))))
     }
 
     /// Notes how many bytes the program may use of the huge object that starts at `p`; `false` when none does.

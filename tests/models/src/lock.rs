@@ -48,6 +48,10 @@ impl<T, const RANK: u8> Mutex<T, RANK> {
         Guard { mutex: self, held: Some(held) }
     }
 
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, RANK>> {
+        unimplemented!("models make no faults")
+    }
+
     pub(crate) fn counts(&self) -> LockCounts {
         LockCounts::ZERO
     }

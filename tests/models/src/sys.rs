@@ -17,6 +17,7 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 use std::cell::{Cell, RefCell};
 
+pub(crate) use linux::OBJECT_GUARD;
 pub(crate) use os::Os;
 
 thread_local! {
