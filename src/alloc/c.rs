@@ -219,7 +219,7 @@ extern "C" fn free_no_small(p: *mut u8) {
 }
 
 /// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the
-/// hardened build also when it is a small one and longer.
+/// hardened build also when it is longer, unless it is a large one for which the kernel had no mapping.
 ///
 /// # Safety
 /// As for [`free`].

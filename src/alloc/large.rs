@@ -102,9 +102,10 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
         .flatten()
         .or_else(|| in_heap(heap, mcache, n, align))
         .or_else(|| {
-            // Exhausted: what this thread keeps may make room, and so may what other threads keep.
-            let mcache = mcache?;
+            // Exhausted: what this thread keeps may make room, and so may what other threads keep; but not for more than there ever is.
+            let mcache = mcache.filter(|_| heap.may_have(n))?;
             mcache.flush_all(heap);
+            heap.give_back_freed();
             mcache::drop_large(heap, Some(mcache), true);
             heap.raise_pressure();
             in_heap(heap, Some(mcache), n, align)

@@ -34,9 +34,19 @@ impl<T: Copy, const N: usize> Delay<T, N> {
 
     /// Takes something out: what is oldest in the ring, or what is in the array at random.
     pub(crate) fn take(&self, random: &mut Random) -> Option<T> {
+        self.take_from(random.below(N)).next()
+    }
+
+    /// Takes all of it out.
+    pub(crate) fn take_all(&self) -> impl Iterator<Item = T> {
+        self.take_from(0)
+    }
+
+    /// Takes the ring's out, the oldest first, and then the array's from a place on.
+    fn take_from(&self, place: usize) -> impl Iterator<Item = T> {
         let (newer, older) = self.ring.split_at(self.next.get());
-        let (rest, first) = self.array.split_at(random.below(N));
-        [older, newer, first, rest].into_iter().flatten().find_map(Cell::take)
+        let (rest, first) = self.array.split_at(place);
+        [older, newer, first, rest].into_iter().flatten().filter_map(Cell::take)
     }
 
     /// All that is in it, in no order.

@@ -99,11 +99,12 @@ impl Heap {
     pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
         let bytes = mapped_bytes(n).filter(|&bytes| bytes <= isize::MAX as usize - align)?;
         let mut table = self.huge.lock();
-        let map = |table: &mut HugeTable<Linux>| {
-            self.reserve_huge(table).then(|| Linux.map_object(bytes, align)).flatten()
-        };
+        if !self.reserve_huge(&mut table) {
+            return None;
+        }
+        let map = || Linux.map_object(bytes, align);
         // What was freed may stand in the way.
-        let p = map(&mut table).or_else(|| table.freed.give_back().then(|| map(&mut table)).flatten())?;
+        let p = map().or_else(|| (self.may_have(n) && table.freed.give_back()).then(map).flatten())?;
         self.mapped(p, bytes);
         table.insert(Huge { addr: p.as_ptr().expose_provenance(), bytes, usable: bytes });
         self.huge_bytes.fetch_add(bytes, Relaxed);
@@ -112,6 +113,11 @@ impl Heap {
         drop(table);
         self.enforce_limit();
         Some(p)
+    }
+
+    /// Whether there could be an object of `n` pages if all else were gone.
+    pub(crate) fn may_have(&self, n: Pages) -> bool {
+        n.0 <= self.reserved.0 / PAGE_SIZE
     }
 
     /// Unmaps huge objects that were freed and wait.

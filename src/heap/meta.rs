@@ -69,8 +69,13 @@ impl<O: Os> Meta<O> {
         })
     }
 
-    /// A block of at least `bytes`, aligned to a line, contents unspecified; `None` when the OS refuses memory.
+    /// A block of at least `bytes`, aligned to a line, contents unspecified; `None` when the OS refuses memory, and no longer block is free.
     pub(crate) fn alloc(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
+        self.alloc_uncut(bytes).or_else(|| self.cut(list_of(bytes)))
+    }
+
+    /// As `alloc`, not of a longer block: for what is fetched in advance.
+    pub(super) fn alloc_uncut(&mut self, bytes: Bytes) -> Option<NonNull<u8>> {
         let list = list_of(bytes);
         if let Some(block) = NonNull::new(self.free[list]) {
             // SAFETY: a block on the list was written by `free` and nobody else has it.
@@ -79,7 +84,7 @@ impl<O: Os> Meta<O> {
         }
         let size = LINES[list] * LINE;
         if size > self.committed as usize - self.bump as usize && !self.commit(size) {
-            return self.cut(list);
+            return None;
         }
         let block = NonNull::new(self.bump);
         // SAFETY: bump + size <= committed, as was just made sure.

@@ -135,8 +135,14 @@ impl Heap {
     fn fetch_headers(&self, bytes: Bytes, headers: &mut Headers) {
         let mut meta = self.meta.lock();
         for _ in 0..headers.batch {
-            let Some(block) = meta.alloc(bytes) else { break };
+            let Some(block) = meta.alloc_uncut(bytes) else { break };
             // SAFETY: a new block of this length.
+            unsafe { headers.put(block) };
+        }
+        if headers.held == 0
+            && let Some(block) = meta.alloc(bytes)
+        {
+            // SAFETY: as above.
             unsafe { headers.put(block) };
         }
         headers.batch = (headers.batch * 2).min(LARGEST_BATCH);

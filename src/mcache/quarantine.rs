@@ -72,9 +72,8 @@ impl MCache {
 
     /// Gives what is in quarantine back to its spans. Owner only, not for stand-ins.
     pub(super) fn flush_quarantine(&self, heap: &Heap) {
-        let mut random = random();
         let Quarantine { small, rest, .. } = &self.quarantine;
-        while let Some(p) = small.take(&mut random).or_else(|| rest.take(&mut random)) {
+        for p in small.take_all().chain(rest.take_all()) {
             let p = p.as_ptr();
             if let Some(class) = heap.span_of(p).and_then(|span| span.class()) {
                 central(class).flush_to_spans(class, heap, &[p]);

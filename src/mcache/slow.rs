@@ -67,6 +67,7 @@ impl MCache {
         }
         // Exhausted. What this thread holds in other bins may free a span; others are asked to do the same.
         self.flush_all(heap);
+        heap.give_back_freed();
         heap.raise_pressure();
         self.refill(bin, class, heap)
     }
@@ -302,7 +303,6 @@ impl MCache {
         self.flush_own(heap);
         drop_long(heap, self.spans());
         trim_all(heap, true);
-        heap.give_back_freed();
     }
 
     /// Gives back all that the thread holds: objects, large spans, pages. Owner only, not for stand-ins.

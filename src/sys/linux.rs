@@ -171,7 +171,8 @@ impl Linux {
     }
 
     /// Takes an object's frames and all access to it in one call; its addresses stay taken, are charged to nobody, and are one mapping with the
-    /// guard pages beside them. `false` when the kernel refuses, which it decides before it takes anything.
+    /// guard pages beside them. `false` when the kernel refuses: by all of its limits before it takes anything. (Without memory for its own tables
+    /// the frames may be gone.)
     ///
     /// # Safety
     /// 1. The range came from `map_object` and nothing refers to it.

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::Report;
-use super::units::{Bar, Count, Percent, Rate, Size};
+use super::units::{Bar, Count, Of, Percent, Rate, Size};
 use crate::base::NUM_CLASSES;
 
 /// Classes that get a bar.
@@ -14,7 +14,7 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
     let s = &report.stats;
     head(report, w)?;
     line(w, "heap in use", Size(s.heap_inuse), format_args!("{} at its peak", Size(s.heap_inuse_peak)))?;
-    line(w, "live objects", Size(s.heap_alloc), format_args!("in {} objects", Count(s.heap_objects)))?;
+    line(w, "live objects", Size(s.heap_alloc), format_args!("in {}", Of(s.heap_objects, "object")))?;
     line(w, "mapped", Size(s.sys), format_args!("heap and {} of metadata", Size(s.other_sys)))?;
     line(w, "released", Size(s.heap_released), format_args!("of that: with the kernel, or never touched"))?;
     if s.memory_limit != u64::MAX {
@@ -34,13 +34,8 @@ pub(super) fn write(report: &Report, w: &mut dyn Write) -> fmt::Result {
     line(w, "allocations", Count(s.mallocs), format_args!("{} in all", Size(s.total_alloc)))?;
     line(w, "frees", Count(s.frees), format_args!("{} in all", Size(s.total_alloc - s.heap_alloc)))?;
     if let Some(part) = s.internal_fragmentation() {
-        let samples = Count(report.samples());
-        line(
-            w,
-            "fragmentation",
-            Percent { part },
-            format_args!("internal, estimated from {samples} sampled requests"),
-        )?;
+        let samples = Of(report.samples(), "sampled request");
+        line(w, "fragmentation", Percent { part }, format_args!("internal, estimated from {samples}"))?;
     }
     bars(report, w)?;
     contention(report, w)

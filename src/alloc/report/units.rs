@@ -47,6 +47,15 @@ impl Display for Size {
     }
 }
 
+/// So many of something that has a regular plural: `1 object`, `23 objects`.
+pub(super) struct Of(pub(super) u64, pub(super) &'static str);
+
+impl Display for Of {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", Count(self.0), self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 /// A count in groups of three digits: `1,234,567`.
 pub(super) struct Count(pub(super) u64);
 
@@ -162,6 +171,9 @@ mod tests {
     fn counts() {
         for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(Count(n).to_string(), text);
+        }
+        for (n, text) in [(0, "0 objects"), (1, "1 object"), (1_234, "1,234 objects")] {
+            assert_eq!(Of(n, "object").to_string(), text);
         }
         assert_eq!(Count(u64::MAX).to_string(), "18,446,744,073,709,551,615");
         assert_eq!(format!("[{:>6}]", Count(1234)), "[ 1,234]");
