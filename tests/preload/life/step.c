@@ -22,7 +22,7 @@
 
 /* Beyond this many instructions not each is tried, but some in each stretch; fewer where each costs two processes more. */
 #define EACH (deed == FORK ? 100 : 250)
-#define STRETCHES (deed == FORK ? 25 : 30)
+#define STRETCHES (deed == FORK ? 15 : 30)
 
 /* What the process has before the operation. */
 #define PREPARED 800
