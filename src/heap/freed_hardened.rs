@@ -39,7 +39,7 @@ impl Freed {
         // SAFETY: passed on (1).
         if bytes > self.most / SHARE_OF_ONE || !unsafe { close(h) } {
             // SAFETY: passed on (1).
-            return unsafe { unmap(h) };
+            return unsafe { h.unmap() };
         }
         while self.bytes + bytes > self.most && self.unmap_oldest() {}
         self.bytes += bytes;
@@ -62,7 +62,7 @@ impl Freed {
     fn unmap_one(&mut self, h: Huge) {
         self.bytes -= taken(h);
         // SAFETY: nothing referred to it when it was put in.
-        unsafe { unmap(h) };
+        unsafe { h.unmap() };
     }
 
     /// The object whose mapping, or what is up to `beside` bytes beside it, an address is in.
@@ -85,16 +85,6 @@ unsafe fn close(h: Huge) -> bool {
         // SAFETY: passed on (1).
         unsafe { Linux.close_object(at, h.bytes) }
     })
-}
-
-/// # Safety
-/// 1. It is an object's mapping, and nothing refers to it.
-unsafe fn unmap(h: Huge) {
-    if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(h.addr)) {
-        // Refused, it goes later; its frames go now.
-        // SAFETY: passed on (1).
-        unsafe { Linux.unmap_object(at, h.bytes) };
-    }
 }
 
 #[cfg(test)]

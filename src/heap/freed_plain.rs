@@ -1,11 +1,8 @@
 //! What becomes of a huge object that was freed: its mapping goes at once.
 #![expect(unsafe_code, reason = "unmaps objects")]
 
-use core::ptr::{self, NonNull};
-
 use super::huge::Huge;
 use crate::base::Bytes;
-use crate::sys::Linux;
 
 /// Nothing: none of them is known any more.
 pub(super) struct Freed;
@@ -18,11 +15,8 @@ impl Freed {
     /// # Safety
     /// 1. It is an object's mapping, and nothing refers to it.
     pub(super) unsafe fn put(&mut self, h: Huge) {
-        if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(h.addr)) {
-            // Refused, it goes later; its frames go now.
-            // SAFETY: passed on (1).
-            unsafe { Linux.unmap_object(at, h.bytes) };
-        }
+        // SAFETY: passed on (1).
+        unsafe { h.unmap() };
     }
 
     /// Unmaps all of them; whether there were any.

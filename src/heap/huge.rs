@@ -4,13 +4,15 @@
 //! one and a half megabytes, and both are small beside the `mmap` that goes with them. A hash table was rejected: it needs rehashing, which
 //! needs memory at a bad moment, and gains nothing at the at most 65,530 mappings that Linux grants by default.
 
-#![expect(unsafe_code, reason = "promises that zeros are an entry")]
+#![expect(unsafe_code, reason = "promises that zeros are an entry; unmaps objects")]
+
+use core::ptr::{self, NonNull};
 
 use super::facts::Owned;
 use super::freed::Freed;
 use crate::base::Bytes;
 use crate::page::{Table, Zeroable};
-use crate::sys::Os;
+use crate::sys::{Linux, Os};
 #[cfg(any(test, feature = "invariants"))]
 use crate::throw::check;
 
@@ -33,6 +35,17 @@ pub(crate) struct Huge {
 unsafe impl Zeroable for Huge {}
 
 impl Huge {
+    /// Unmaps it. Refused, that is done later; its frames go now.
+    ///
+    /// # Safety
+    /// 1. It is an object's mapping, and nothing refers to it.
+    pub(super) unsafe fn unmap(self) {
+        if let Some(at) = NonNull::new(ptr::with_exposed_provenance_mut(self.addr)) {
+            // SAFETY: passed on (1).
+            unsafe { Linux.unmap_object(at, self.bytes) };
+        }
+    }
+
     /// Whether an address is in its mapping, or up to `beside` bytes beside it.
     pub(super) fn is_near(self, addr: usize, beside: usize) -> bool {
         addr.wrapping_sub(self.addr.wrapping_sub(beside)) < self.bytes + 2 * beside
@@ -132,7 +145,6 @@ impl<O: Os> HugeTable<O> {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::sys::Linux;
     use std::collections::{BTreeMap, btree_map::Entry};
 
     #[test]
