@@ -6,7 +6,8 @@
 //!
 //! A script is called as `NAME version`, then as `NAME prepare`, which makes the inputs in `$SHARED` and prints `note: ...` for
 //! what a reader of the table must know, then as `NAME run` for each run, in an empty work directory. `$UNDER` is what it puts
-//! before the program under test: nothing, or gort. Into the directory `$METRICS` it may write `seconds`, `cpu_seconds` and
+//! before the program under test: nothing, or gort. `$LOAD` is how much of the load the table is made with it takes, in percent, where a script
+//! can take less. Into the directory `$METRICS` it may write `seconds`, `cpu_seconds` and
 //! `peak_kib`; what it does not write is measured for all of the run, and the peak is the largest process's.
 //!
 //! Without `GORT_PROGRAMS=1`, as in a plain `cargo test`, no program runs: only the runner itself is tried, on scripts that each
@@ -41,6 +42,9 @@ struct Options {
     /// How often each program runs without and with gort [default: 3, or 2 for a program that takes long]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
+    /// How much of its load a program gets, in percent, where it can have less
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100), value_name = "PERCENT")]
+    load: u32,
     /// Only these programs
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
     only: Vec<String>,
@@ -141,7 +145,7 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     for file in [&options.markdown, &options.json].into_iter().flatten() {
         fs::write(file, "").map_err(|e| format!("cannot write {}: {e}", file.display()))?;
     }
-    let place = Place::create(options.keep, Limits::default())
+    let place = Place::create(options.keep, options.load, Limits::default())
         .map_err(|e| format!("cannot make a work directory: {e}"))?;
     let gort = [GORT.to_owned()];
     let under = if options.under.is_empty() { &gort } else { options.under.as_slice() };
@@ -168,18 +172,23 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
         }
     }
     let table = report::table(&outcomes, &names);
-    println!("{}\n\n{table}", report::heading(&names));
-    write_files(options, &outcomes, &names).map_err(|e| format!("cannot write the results: {e}"))?;
+    let heading = report::heading(&names, options.load);
+    println!("{heading}\n\n{table}");
+    write_files(options, &outcomes, &heading, &names).map_err(|e| format!("cannot write the results: {e}"))?;
     Ok(outcomes.iter().all(|o| o.failure.is_none()))
 }
 
-fn write_files(options: &Options, outcomes: &[rounds::Outcome], under: &[String]) -> io::Result<()> {
+fn write_files(
+    options: &Options,
+    outcomes: &[rounds::Outcome],
+    heading: &str,
+    under: &[String],
+) -> io::Result<()> {
     if let Some(file) = &options.markdown {
-        let heading = report::heading(under);
         fs::write(file, format!("{heading}\n\n{}\n", report::table(outcomes, under)))?;
     }
     if let Some(file) = &options.json {
-        fs::write(file, format!("{:#}\n", report::json(outcomes, under)))?;
+        fs::write(file, format!("{:#}\n", report::json(outcomes, under, options.load)))?;
     }
     Ok(())
 }

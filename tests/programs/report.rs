@@ -125,11 +125,12 @@ fn minutes(time: Duration) -> String {
 }
 
 /// On what machine this is.
-pub(crate) fn heading(under: &[String]) -> String {
+pub(crate) fn heading(under: &[String], load: u32) -> String {
     let under = under.join(", ");
+    let load = if load < 100 { format!(" Under {load} % of their load, where they can have less.") } else { String::new() };
     format!(
         "Programs with {under} against the same programs without, {}, {} cores. Ratios are {under} / glibc: the median of the \
-         rounds (least to most). CPU time and peak memory are the server's own where the program is a server.",
+         rounds (least to most). CPU time and peak memory are the server's own where the program is a server.{load}",
         processor(),
         thread::available_parallelism().map_or(0, usize::from),
     )
@@ -215,7 +216,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 /// Everything that was measured.
-pub(crate) fn json(outcomes: &[Outcome], under: &[String]) -> Value {
+pub(crate) fn json(outcomes: &[Outcome], under: &[String], load: u32) -> Value {
     let figures = |f: &Figures| {
         json!({
             "seconds": f.seconds,
@@ -252,6 +253,7 @@ pub(crate) fn json(outcomes: &[Outcome], under: &[String]) -> Value {
         .collect();
     json!({
         "under": under,
+        "load_percent": load,
         "processor": processor(),
         "cores": thread::available_parallelism().map_or(0, usize::from),
         "programs": programs,

@@ -108,6 +108,7 @@ impl Scenario {
                 .env("LIBRARY", under.map_or("", Prefix::library))
                 .env("SHARED", &dirs.shared)
                 .env("METRICS", &dirs.metrics)
+                .env("LOAD", place.load.to_string())
                 .env("LC_ALL", "C.UTF-8")
                 .env_remove("LD_PRELOAD")
                 .envs(counts.then(|| ("GORT_STATS_JSON", dirs.heaps.join("heap"))))
@@ -189,6 +190,8 @@ fn tail(file: &Path) -> String {
 /// Where all this happens: a directory for temporary files, removed at the end.
 pub(crate) struct Place {
     root: PathBuf,
+    /// In percent, at most 100.
+    load: u32,
     limits: Limits,
     keep_failed: bool,
     kept: cell::Cell<bool>,
@@ -208,13 +211,13 @@ struct Dirs {
 
 impl Place {
     /// With `keep`, it stays if something fails.
-    pub(crate) fn create(keep: bool, limits: Limits) -> io::Result<Self> {
+    pub(crate) fn create(keep: bool, load: u32, limits: Limits) -> io::Result<Self> {
         let root = env::temp_dir().join(format!("gort-programs-{}", process::id()));
         if root.to_string_lossy().contains(char::is_whitespace) {
             return Err(io::Error::other(format!("the path {} has a space in it", root.display())));
         }
         make(&root)?;
-        Ok(Self { root, limits, keep_failed: keep, kept: cell::Cell::new(false) })
+        Ok(Self { root, load, limits, keep_failed: keep, kept: cell::Cell::new(false) })
     }
 
     pub(crate) fn root(&self) -> &Path {

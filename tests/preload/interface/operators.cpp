@@ -73,7 +73,9 @@ void hold(const Form &form, size_t size, size_t alignment)
         if (drop == nullptr)
             continue;
         void *blocks[3];
-        for (size_t i = 0; i < 3; i++) {
+        // To write all of a huge one takes a while.
+        size_t count = size < 64 * MIB ? 3 : 1;
+        for (size_t i = 0; i < count; i++) {
             KEEPS_ERRNO(blocks[i] = form.make(size, alignment));
             if (blocks[i] == nullptr || !is_aligned(blocks[i], alignment == NONE ? 16 : alignment)) {
                 fprintf(stderr, "%s: ", form.name);
@@ -82,7 +84,7 @@ void hold(const Form &form, size_t size, size_t alignment)
             CHECK(i == 0 || blocks[i] != blocks[i - 1]);
             fill(blocks[i], 0, size, i);
         }
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < count; i++) {
             CHECK_FOR(size, alignment, is_filled(blocks[i], size, i));
             KEEPS_ERRNO(drop(blocks[i], size, alignment));
         }

@@ -376,7 +376,7 @@ static void mode_interrupted(void) {
     interrupt_hooks();
 #endif
     CHECK(signal(SIGUSR1, on_signal) != SIG_ERR);
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < 6; round++) {
         struct object held = make(10000, round);
         int hook = round % NOBODY;
         interrupted = hook;

@@ -1,5 +1,6 @@
 //! Whether the programs can fail: a plain allocator passes them, and with one protection taken away it does not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
@@ -111,27 +112,8 @@ const DEFECTS: [(&str, Case); 26] = [
     ("NOTHING_BUT_KEEPS", ("limits", "huge_pages", Some(("POLICY", "default")))),
 ];
 
-#[test]
-fn a_plain_allocator_passes() {
-    several_at_once(|&(without, case)| {
-        // It keeps what is free, and blocks the signal that steps.
-        if without != "NOTHING_BUT_KEEPS" && case.0 != "step" {
-            assert_eq!(end(&("NOTHING", case), 60), End::Passes, "{case:?}");
-        }
-    });
-}
-
 /// Most of the time goes into waiting.
 const AT_ONCE: usize = 4;
-
-fn several_at_once(test: impl Fn(&(&'static str, Case)) + Sync) {
-    thread::scope(|s| {
-        for first in 0..AT_ONCE {
-            let test = &test;
-            s.spawn(move || DEFECTS.iter().skip(first).step_by(AT_ONCE).for_each(test));
-        }
-    });
-}
 
 #[derive(Debug, PartialEq)]
 enum End {
@@ -140,10 +122,9 @@ enum End {
     Hangs,
 }
 
-/// How the program ends with that protection taken away.
-fn end(&(without, case): &(&'static str, Case), seconds: u64) -> End {
-    let (dir, subject) = (Scratch::new(), compile(case.0));
-    let run = run(&subject, &naive(&dir, without), case).seconds(seconds);
+/// How the program ends with that library in place of gort.
+fn end(subject: &Subject, library: &PathBuf, case: Case, seconds: u64) -> End {
+    let run = run(subject, library, case).seconds(seconds);
     match catch_unwind(AssertUnwindSafe(|| run.passes())) {
         Ok(_) => End::Passes,
         Err(why) if why.downcast_ref::<String>().is_some_and(|why| why.starts_with("hung for")) => End::Hangs,
@@ -154,16 +135,37 @@ fn end(&(without, case): &(&'static str, Case), seconds: u64) -> End {
 /// What makes a program wait for ever. With the others one that hangs is only slow.
 const HANG: [&str; 7] = ["SIGNALS", "FORK", "FORK_LATE", "DLSYM", "LOADER", "DYNAMIC", "DEAF"];
 
-fn is_found(defect: &(&'static str, Case)) {
-    let (seconds, expected) = if HANG.contains(&defect.0) { (10, End::Hangs) } else { (60, End::Fails) };
+/// The program passes with the plain allocator, unless it is not `judged`, and not with the protection taken away.
+fn is_found(subject: &Subject, (without, case): (&'static str, Case), plain: &PathBuf, judged: bool) {
+    if judged {
+        assert_eq!(end(subject, plain, case, 60), End::Passes, "{case:?}");
+    }
+    let dir = Scratch::new();
+    let library = naive(&dir, without);
+    let (seconds, expected) = if HANG.contains(&without) { (6, End::Hangs) } else { (60, End::Fails) };
     // Some show when threads meet, which on a busy machine they may not at once.
-    let found = (0..5).any(|_| end(defect, seconds) == expected);
-    assert!(found, "{} is not found by {:?}", defect.0, defect.1);
+    let found = (0..5).any(|_| end(subject, &library, case, seconds) == expected);
+    assert!(found, "{without} is not found by {case:?}");
 }
 
 #[test]
 fn each_defect_is_found() {
-    several_at_once(is_found);
+    let dir = Scratch::new();
+    let plain = naive(&dir, "NOTHING");
+    let programs: BTreeSet<_> = DEFECTS.iter().map(|(_, case)| case.0).collect();
+    let subjects: BTreeMap<_, _> = programs.into_iter().map(|name| (name, compile(name))).collect();
+    thread::scope(|s| {
+        for first in 0..AT_ONCE {
+            let (plain, subjects) = (&plain, &subjects);
+            s.spawn(move || {
+                for &(without, case) in DEFECTS.iter().skip(first).step_by(AT_ONCE) {
+                    // The plain one keeps what is free, and blocks the signal that steps.
+                    let judged = without != "NOTHING_BUT_KEEPS" && case.0 != "step";
+                    is_found(&subjects[case.0], (without, case), plain, judged);
+                }
+            });
+        }
+    });
 }
 
 #[test]
@@ -182,8 +184,8 @@ fn a_need_for_proc_is_found() {
 #[test]
 fn a_deaf_thread_is_found() {
     if super::odd::is_root("setuid at run time") {
+        let dir = Scratch::new();
         let case = ("odd", "setuid", Some(("ROUNDS", "10")));
-        assert_eq!(end(&("NOTHING", case), 60), End::Passes);
-        is_found(&("DEAF", case));
+        is_found(&compile("odd"), ("DEAF", case), &naive(&dir, "NOTHING"), true);
     }
 }

@@ -19,7 +19,7 @@ fn limits(way: Way) -> Program {
 fn little_address_space() {
     for way in [Way::Preload, Way::Static] {
         let program = limits(way);
-        for (kib, least) in [(200_000, "60"), (150_000, "40"), (1_000_000, "250")] {
+        for (kib, least) in [(200_000, "60"), (150_000, "40"), (500_000, "150")] {
             program.run().arg("exhaust").env("LEAST", least).limit(libc::RLIMIT_AS, kib * 1024).passes();
         }
         program.run().arg("threads").limit(libc::RLIMIT_AS, 200_000 * 1024).passes();

@@ -21,8 +21,8 @@
 #define HUGE_SIZE (100 * MIB)
 
 /* Beyond this many instructions not each is tried, but some in each stretch; fewer where each costs two processes more. */
-#define EACH (deed == FORK ? 100 : 250)
-#define STRETCHES (deed == FORK ? 15 : 30)
+#define EACH (deed == FORK ? 60 : 120)
+#define STRETCHES (deed == FORK ? 10 : 20)
 
 /* What the process has before the operation. */
 #define PREPARED 800

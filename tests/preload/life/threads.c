@@ -3,7 +3,7 @@
 
 /* Threads of one wave, all alive at once; waves of one run. */
 #define WAVE 50
-#define WAVES 100
+#define WAVES 40
 /* What the process may grow by after the first waves: far less than what each thread touches times the threads that went. */
 #define SLACK_KIB (16L * 1024)
 
@@ -73,7 +73,7 @@ static void *exiting_body(void *arg) {
 
 /* pthread_exit with an object as result, which whoever joins frees. */
 static void mode_exit(void) {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < WAVE * WAVES; i++) {
         void *result;
         CHECK(pthread_join(start(exiting_body, (void *)(uintptr_t)i), &result) == 0);
         drop(result);
@@ -119,7 +119,7 @@ static void *cancelled_body(void *arg) {
 
 static void mode_cancelled(void) {
     long before = 0;
-    for (int w = 0; w < 60; w++) {
+    for (int w = 0; w < WAVES; w++) {
         atomic_store(&together, w <= 4);
         pthread_t id[WAVE];
         for (int i = 0; i < WAVE; i++)

@@ -1,4 +1,4 @@
-# A stream for git fast-import: commits on a few branches, which edit, add and delete files and merge.
+# A stream for git fast-import: so many commits on a few branches, which edit, add and delete files and merge.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ sub line { join(" ", map { $words[pick(3000)] } 0 .. 3 + pick(8)) . "\n" }
 my @branches = qw(main next topic);
 my (%files, %tip);
 my $mark = 0;
-for my $commit (1 .. 900) {
+for my $commit (1 .. shift) {
   my $branch = $commit <= 20 ? "main" : $branches[pick(3)];
   if (!$files{$branch} && $branch ne "main") {
     $files{$branch} = { map { $_ => [ @{ $files{main}{$_} } ] } keys %{ $files{main} } };
