@@ -69,7 +69,7 @@ fn build() -> PathBuf {
         .args(["build", "--release", "-p", "gort-preload", "-p", "gort-archive"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if cfg!(feature = "invariants") {
-        target.push("checked");
+        target.push("invariants");
         command.args(["--features", "invariants"]);
     }
     if cfg!(feature = "hardened") {

@@ -174,7 +174,8 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     let table = report::table(&outcomes, &names);
     let heading = report::heading(&names, options.load);
     println!("{heading}\n\n{table}");
-    write_files(options, &outcomes, &heading, &names).map_err(|e| format!("cannot write the results: {e}"))?;
+    write_files(options, &outcomes, &heading, &names)
+        .map_err(|e| format!("cannot write the results: {e}"))?;
     Ok(outcomes.iter().all(|o| o.failure.is_none()))
 }
 

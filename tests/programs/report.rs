@@ -127,7 +127,11 @@ fn minutes(time: Duration) -> String {
 /// On what machine this is.
 pub(crate) fn heading(under: &[String], load: u32) -> String {
     let under = under.join(", ");
-    let load = if load < 100 { format!(" Under {load} % of their load, where they can have less.") } else { String::new() };
+    let load = if load < 100 {
+        format!(" Under {load} % of their load, where they can have less.")
+    } else {
+        String::new()
+    };
     format!(
         "Programs with {under} against the same programs without, {}, {} cores. Ratios are {under} / glibc: the median of the \
          rounds (least to most). CPU time and peak memory are the server's own where the program is a server.{load}",

@@ -49,7 +49,8 @@ pub(crate) fn run() -> Result<(), String> {
         run: Duration::from_secs(4),
         grace: Duration::from_millis(300),
     };
-    let place = Place::create(false, 100, limits).map_err(|e| format!("cannot make a work directory: {e}"))?;
+    let place =
+        Place::create(false, 100, limits).map_err(|e| format!("cannot make a work directory: {e}"))?;
     let prefixes = [Prefix::given("env LD_PRELOAD=libm.so.6")?];
     let dir = place.root().join("scripts");
     fs::create_dir(&dir).map_err(|e| e.to_string())?;

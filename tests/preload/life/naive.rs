@@ -1,4 +1,5 @@
-//! Whether the programs can fail: a plain allocator passes them, and with one protection taken away it does not.
+//! Whether the programs can fail: a plain allocator passes them, and with one protection taken away it does not. What is tested are the
+//! programs, so this runs when it is asked for (`tests/run weakened`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -149,6 +150,7 @@ fn is_found(subject: &Subject, (without, case): (&'static str, Case), plain: &Pa
 }
 
 #[test]
+#[ignore = "tests the tests: tests/run weakened"]
 fn each_defect_is_found() {
     let dir = Scratch::new();
     let plain = naive(&dir, "NOTHING");
@@ -169,6 +171,7 @@ fn each_defect_is_found() {
 }
 
 #[test]
+#[ignore = "tests the tests: tests/run weakened"]
 fn a_need_for_proc_is_found() {
     if !super::odd::is_root("chroot") {
         return;
@@ -182,6 +185,7 @@ fn a_need_for_proc_is_found() {
 
 /// A thread in which no signal arrives, so that it never takes the new user.
 #[test]
+#[ignore = "tests the tests: tests/run weakened"]
 fn a_deaf_thread_is_found() {
     if super::odd::is_root("setuid at run time") {
         let dir = Scratch::new();

@@ -15,7 +15,7 @@ const NAME: &str = "libgort.so";
 /// Where it may be installed, from the directory of this command on: beside it, or in a library directory.
 const INSTALLED: [&str; 3] = [".", "../lib", "../lib/gort"];
 /// The directories of the build tree that programs are in.
-const BUILT: [&str; 2] = ["release", "debug"];
+const BUILT: [&str; 3] = ["release", "debug", "checked"];
 const HOW: &str =
     "`cargo build --release` in gort's repository makes target/release/libgort.so; --lib PATH names it";
 
