@@ -28,6 +28,30 @@ fn remote(stats: &MemStats) -> (Vec<(u32, u64)>, u64) {
     (rows.map(|row| (row.size, row.remote_frees)).collect(), stats.whole_pages.remote_frees)
 }
 
+/// A request that no heap can serve is refused at once; one that this heap might serve is not refused before caches have been emptied.
+#[test]
+fn what_could_never_be_had_empties_no_cache() {
+    Case::new("what_could_never_be_had_empties_no_cache", "it").succeeds(|| {
+        drop(objects(100));
+        let before = of_size();
+        for size in [1 << 42, 1 << 60, isize::MAX as usize - 7] {
+            assert!(Object::try_new(layout(size, 8), 1).is_none());
+        }
+        assert_eq!(of_size().objects_in, before.objects_in);
+        drop(objects(100));
+        assert_eq!(of_size(), before);
+    });
+    Case::new("what_could_never_be_had_empties_no_cache", "few addresses").address_space(1 << 30).succeeds(
+        || {
+            drop(objects(100));
+            let before = of_size();
+            let all: Vec<_> = (0..).map_while(|i| Object::try_new(layout(32 << 20, 8), i)).collect();
+            assert!(all.len() > 10, "{}", all.len());
+            assert!(of_size().objects_in >= before.objects_in + 100);
+        },
+    );
+}
+
 #[test]
 fn what_one_thread_hands_to_another_is_counted_to_the_last_object() {
     Case::new("what_one_thread_hands_to_another_is_counted_to_the_last_object", "it").succeeds(|| {

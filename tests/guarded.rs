@@ -249,6 +249,38 @@ fn after_the_report_comes_what_would_have_come_without_it() {
     }
 }
 
+extern "C" fn returning_handler(_: libc::c_int) {
+    // SAFETY: no preconditions.
+    unsafe { libc::write(1, b"\nown handler\n".as_ptr().cast(), 13) };
+}
+
+/// A handler that wants to be called once is called once, and then the fault has its way.
+#[test]
+fn a_handler_for_one_fault_has_one() {
+    const NAME: &str = "a_handler_for_one_fault_has_one";
+    for in_guarded in [false, true] {
+        let case = Case::new(NAME, &in_guarded.to_string()).env("GODEBUG", "guardrate=1");
+        let body = || {
+            let action = libc::sigaction {
+                sa_sigaction: returning_handler as *const () as usize,
+                sa_flags: libc::SA_RESETHAND,
+                // SAFETY: all zero is the empty set, and no restorer.
+                ..unsafe { std::mem::zeroed() }
+            };
+            // SAFETY: the handler has this signature.
+            unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()) };
+            fault(false, in_guarded);
+        };
+        case.judge(body, |out| {
+            let all = format!("{}\n{out:?}", out.status);
+            assert_eq!(out.status.signal(), Some(libc::SIGSEGV), "{all}");
+            assert_eq!(String::from_utf8_lossy(&out.stdout).matches("own handler").count(), 1, "{all}");
+            let told = String::from_utf8_lossy(&out.stderr).matches("gort: fatal: use after free").count();
+            assert_eq!(told, usize::from(in_guarded), "{all}");
+        });
+    }
+}
+
 /// A handler that was there before may stand in the way of a signal that a process sends, too.
 #[test]
 fn a_signal_that_was_sent_is_passed_on() {
