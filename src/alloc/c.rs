@@ -225,33 +225,40 @@ extern "C" fn free_no_small(p: *mut u8) {
 /// As for [`free`].
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
-    match small_object_at(p) {
-        Some((_, class)) if !checks::may_have_size(p, class, size) => has_another_size(p, size),
-        Some(_) => {}
-        None => check_whole_pages(p, size),
-    }
+    check_size("free_sized", p, size);
     // SAFETY: passed on unchanged.
     unsafe { free(p) };
+}
+
+/// Ends the process with one line if the object that starts at `p` cannot have been allocated with `size` bytes, as far as
+/// [`free_sized`] tells. `door` is the function that the program called.
+#[inline]
+pub fn check_size(door: &'static str, p: *const u8, size: usize) {
+    match small_object_at(p) {
+        Some((_, class)) if !checks::may_have_size(door, p, class, size) => has_another_size(door, p, size),
+        Some(_) => {}
+        None => check_whole_pages(door, p, size),
+    }
 }
 
 /// Ends the process if an object of whole pages, or a guarded one, cannot have that size.
 #[cold]
 #[inline(never)]
-fn check_whole_pages(p: *const u8, size: usize) {
+fn check_whole_pages(door: &'static str, p: *const u8, size: usize) {
     let object = {
-        let _entered = Entered::new("free_sized");
+        let _entered = Entered::new(door);
         heap().and_then(|h| h.object_at(p))
     };
     if object.is_some_and(|object| !checks::may_be_pages_of(object, size)) {
-        has_another_size(p, size);
+        has_another_size(door, p, size);
     }
-    guarded::check_size(p, size);
+    guarded::check_size(door, p, size);
 }
 
 #[cold]
 #[inline(never)]
-fn has_another_size(p: *const u8, said: usize) -> ! {
-    Facts::of(p).refuse_said(p, said, format_args!("free_sized: object has another size"))
+fn has_another_size(door: &'static str, p: *const u8, said: usize) -> ! {
+    Facts::of(p).refuse_said(p, said, format_args!("{door}: object has another size"))
 }
 
 /// Bytes that the program may use of the object that starts at `p`; 0 for null. Ends the process with one line when no object

@@ -242,7 +242,7 @@ pub(super) fn usable(door: &'static str, p: *const u8, class: Class) -> Bytes {
     Bytes(asked)
 }
 
-/// Whether `size` is what an object was asked for with.
-pub(super) fn may_have_size(p: *const u8, class: Class, size: usize) -> bool {
-    live("free_sized", p, class).2 == size
+/// Whether `size` is what an object was asked for with. `door` is the function that the program called.
+pub(super) fn may_have_size(door: &'static str, p: *const u8, class: Class, size: usize) -> bool {
+    live(door, p, class).2 == size
 }

@@ -76,7 +76,7 @@ pub(super) fn usable(_door: &'static str, _p: *const u8, class: Class) -> Bytes 
 
 /// Whether `size` may be what an object was asked for with. It may be longer than that: realloc leaves what shrinks a little where it is.
 #[inline(always)]
-pub(super) fn may_have_size(_p: *const u8, class: Class, size: usize) -> bool {
+pub(super) fn may_have_size(_door: &'static str, _p: *const u8, class: Class, size: usize) -> bool {
     size <= class.size().0
 }
 

@@ -90,13 +90,13 @@ pub(super) fn object_at(door: &'static str, p: *const u8) -> Object {
     guard::expect(door, p, &caller!())
 }
 
-/// Ends the process unless a guarded object has the size that the program says.
+/// Ends the process unless a guarded object has the size that the program says. `door` is the function that it called.
 #[cold]
 #[inline(never)]
-pub(super) fn check_size(p: *const u8, size: usize) {
+pub(super) fn check_size(door: &'static str, p: *const u8, size: usize) {
     if guard::contains(p) {
-        let _entered = Entered::new("free_sized");
-        guard::check_size(p, size, &caller!());
+        let _entered = Entered::new(door);
+        guard::check_size(door, p, size, &caller!());
     }
 }
 

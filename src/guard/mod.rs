@@ -134,11 +134,11 @@ pub(crate) fn expect(door: &'static str, p: *const u8, by: &Trace) -> Object {
 
 /// Ends the process with a report unless the program may use `size` bytes of the object that starts at `p`, no more, and no fewer if it is
 /// of a class.
-pub(crate) fn check_size(p: *const u8, size: usize, by: &Trace) {
-    let object = expect("free_sized", p, by);
+pub(crate) fn check_size(door: &'static str, p: *const u8, size: usize, by: &Trace) {
+    let object = expect(door, p, by);
     if size > object.usable || (size != object.usable && object.class.is_some()) {
         let place = POOL.lock().place_near(p.addr()).cloned();
-        report::other_size(p, size, place.as_ref(), by);
+        report::other_size(door, p, size, place.as_ref(), by);
     }
 }
 

@@ -109,10 +109,10 @@ pub(super) fn no_object(door: &str, p: *const u8, place: Option<&Place>, by: &Tr
 }
 
 /// Ends the process: the program says another size than an object has.
-pub(super) fn other_size(p: *const u8, said: usize, place: Option<&Place>, by: &Trace) -> ! {
-    let Some(place) = place else { no_object("free_sized", p, place, by) };
+pub(super) fn other_size(door: &str, p: *const u8, said: usize, place: Option<&Place>, by: &Trace) -> ! {
+    let Some(place) = place else { no_object(door, p, place, by) };
     let facts = Facts(place);
-    fatal_with(format_args!("free_sized: object has another size (addr={p:?}, said={said}, {facts})"), || {
+    fatal_with(format_args!("{door}: object has another size (addr={p:?}, said={said}, {facts})"), || {
         stacks("freed", by, place);
     })
 }

@@ -6,7 +6,7 @@
 use std::env;
 use std::process::Command;
 
-use crate::library::{Outcome, Program, Way, include, passes_in, shared};
+use crate::library::{Outcome, Program, Run, Way, include, passes_in, shared};
 use crate::xml;
 
 /// Limit of addresses for programs that exhaust memory.
@@ -52,6 +52,32 @@ pass! {
     header_in_c99: "header.c", &["-std=c99", "-pedantic", "-Wextra"], &[Way::Shared, Way::Static];
     header_in_cxx98: "header.cpp", &["-std=c++98", "-pedantic", "-Wextra"], &[Way::Shared];
     header_in_cxx17: "header.cpp", &["-std=c++17", "-pedantic", "-Wextra"], &[Way::Shared, Way::Static];
+}
+
+/// In the hardened build; elsewhere they are taken as they come.
+#[test]
+fn the_size_of_a_sized_delete() {
+    const FLAGS: &[&str] = &["-std=c++17", "-fsized-deallocation"];
+    let compile =
+        |more: &[&str]| Program::compile("interface/sized_delete.cpp", &[FLAGS, more].concat(), Way::Preload);
+    let refused = |run: Run| match run.output() {
+        outcome if cfg!(feature = "hardened") => {
+            let line = outcome.fatal_line();
+            assert!(line.starts_with("gort: fatal: operator delete: object has another size"), "{line}");
+        }
+        outcome => assert!(outcome.status.success(), "{}", outcome.describe()),
+    };
+    let program = compile(&[]);
+    program.run().passes();
+    for form in ["one", "array", "aligned", "array_aligned"] {
+        for more in ["64", "-64"] {
+            refused(program.run().arg(form).arg(more));
+        }
+    }
+    refused(program.run().arg("derived"));
+    compile(&["-DVIRTUAL"]).run().arg("derived").passes();
+    // Who has operators of his own has sizes of his own.
+    compile(&["-DOWN"]).run().arg("one").arg("64").passes();
 }
 
 #[test]

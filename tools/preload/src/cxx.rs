@@ -158,13 +158,17 @@ jump!(
     new_array = "_Znam" to "_Znwm",
     new_array_aligned = "_ZnamSt11align_val_t" to "_ZnwmSt11align_val_t",
     delete_array = "_ZdaPv" to "_ZdlPv",
-    delete_sized = "_ZdlPvm" to "_ZdlPv",
     delete_nothrow = "_ZdlPvRKSt9nothrow_t" to "_ZdlPv",
-    delete_array_sized = "_ZdaPvm" to "_ZdaPv",
     delete_array_nothrow = "_ZdaPvRKSt9nothrow_t" to "_ZdaPv",
     delete_array_aligned = "_ZdaPvSt11align_val_t" to "_ZdlPvSt11align_val_t",
-    delete_aligned_sized = "_ZdlPvmSt11align_val_t" to "_ZdlPvSt11align_val_t" after "mov rsi, rdx",
     delete_aligned_nothrow = "_ZdlPvSt11align_val_tRKSt9nothrow_t" to "_ZdlPvSt11align_val_t",
-    delete_array_aligned_sized = "_ZdaPvmSt11align_val_t" to "_ZdaPvSt11align_val_t" after "mov rsi, rdx",
     delete_array_aligned_nothrow = "_ZdaPvSt11align_val_tRKSt9nothrow_t" to "_ZdaPvSt11align_val_t",
+);
+
+#[cfg(not(feature = "hardened"))]
+jump!(
+    delete_sized = "_ZdlPvm" to "_ZdlPv",
+    delete_array_sized = "_ZdaPvm" to "_ZdaPv",
+    delete_aligned_sized = "_ZdlPvmSt11align_val_t" to "_ZdlPvSt11align_val_t" after "mov rsi, rdx",
+    delete_array_aligned_sized = "_ZdaPvmSt11align_val_t" to "_ZdaPvSt11align_val_t" after "mov rsi, rdx",
 );

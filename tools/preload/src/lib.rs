@@ -8,6 +8,8 @@
 mod c;
 #[cfg(feature = "cxx")]
 mod cxx;
+#[cfg(all(feature = "cxx", feature = "hardened"))]
+mod cxx_sized;
 mod info;
 
 /// Nothing here panics on purpose; what does is a defect, and ends the process like one.
