@@ -43,7 +43,7 @@ struct Options {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// How much of its load a program gets, in percent, where it can have less
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100), value_name = "PERCENT")]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(25..=100), value_name = "PERCENT")]
     load: u32,
     /// Only these programs
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]

@@ -12,11 +12,15 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use heap::c;
 
 /// The forms between an object's `new` and the sized `delete` for it.
-const BETWEEN: [&CStr; 8] = [
+const BETWEEN: [&CStr; 12] = [
     c"_Znwm",
     c"_Znam",
     c"_ZnwmSt11align_val_t",
     c"_ZnamSt11align_val_t",
+    c"_ZnwmRKSt9nothrow_t",
+    c"_ZnamRKSt9nothrow_t",
+    c"_ZnwmSt11align_val_tRKSt9nothrow_t",
+    c"_ZnamSt11align_val_tRKSt9nothrow_t",
     c"_ZdlPv",
     c"_ZdaPv",
     c"_ZdlPvSt11align_val_t",
@@ -52,9 +56,10 @@ fn module_of(addr: *const c_void) -> *const c_void {
 }
 
 /// Ends the process with one line unless the object has that size. Where a `new` found no memory at first, the object is from the C++
-/// library's own: that makes one byte of none, and whole alignments of what is aligned. No type has such a size.
+/// library's own: that makes one byte of none, and whole alignments, of eight bytes or more, of what is aligned (by `align`, or 0).
 extern "C" fn check(p: *const u8, size: usize, align: usize) {
-    if !p.is_null() && size > 0 && size.is_multiple_of(align) && OURS.load(Relaxed) {
+    let is_whole = align == 0 || size.is_multiple_of(align.max(8));
+    if !p.is_null() && size > 0 && is_whole && OURS.load(Relaxed) {
         c::check_size("operator delete", p, size);
     }
 }
@@ -67,17 +72,26 @@ macro_rules! sized {
         #[unsafe(export_name = $symbol)]
         pub(crate) extern "C-unwind" fn $name() {
             core::arch::naked_asm!(
+                // For walks over the stack, which begin in `check`.
+                ".cfi_startproc",
                 // Three words: the stack is aligned at the call.
                 "push rdi",
+                ".cfi_adjust_cfa_offset 8",
                 "push rsi",
+                ".cfi_adjust_cfa_offset 8",
                 "push rdx",
+                ".cfi_adjust_cfa_offset 8",
                 $align,
                 "call {check}",
                 "pop rdx",
+                ".cfi_adjust_cfa_offset -8",
                 "pop rsi",
+                ".cfi_adjust_cfa_offset -8",
                 "pop rdi",
+                ".cfi_adjust_cfa_offset -8",
                 $mov,
                 concat!("jmp qword ptr [rip + ", $target, "@GOTPCREL]"),
+                ".cfi_endproc",
                 check = sym check,
             )
         }
@@ -85,8 +99,8 @@ macro_rules! sized {
 }
 
 sized! {
-    delete = "_ZdlPvm" to "_ZdlPv", align "mov edx, 1", then "";
-    delete_array = "_ZdaPvm" to "_ZdaPv", align "mov edx, 1", then "";
+    delete = "_ZdlPvm" to "_ZdlPv", align "xor edx, edx", then "";
+    delete_array = "_ZdaPvm" to "_ZdaPv", align "xor edx, edx", then "";
     delete_aligned = "_ZdlPvmSt11align_val_t" to "_ZdlPvSt11align_val_t", align "", then "mov rsi, rdx";
     delete_array_aligned = "_ZdaPvmSt11align_val_t" to "_ZdaPvSt11align_val_t", align "", then "mov rsi, rdx";
 }
