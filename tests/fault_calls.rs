@@ -7,8 +7,6 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write, pipe};
-use std::iter::StepBy;
-use std::ops::RangeFrom;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -270,11 +268,10 @@ fn mapped_as_a_rule() -> usize {
     usize::from_le_bytes(bytes)
 }
 
-/// How many refusals of one kind come in a fresh heap: each in a child of its own, with the errnos in turn. Which `calls` are refused is said by
-/// their numbers.
-fn fresh(kind: Call, errnos: &[i32], count: u64, calls: StepBy<RangeFrom<u64>>) -> u64 {
+/// How many refusals of one kind come in a fresh heap: each in a child of its own, with the errnos in turn. Every `step`th call is refused.
+fn fresh(kind: Call, errnos: &[i32], count: u64, step: usize) -> u64 {
     let most = mapped_as_a_rule() + MAPPED_MORE;
-    for (turn, n) in calls.enumerate() {
+    for (turn, n) in (0..).step_by(step).enumerate() {
         // The parent's heap is never started, so each child starts one of its own.
         let errno = errnos[n as usize % errnos.len()];
         let body = || {
@@ -307,11 +304,11 @@ fn each_call(test: &str, kind: Call, least: u64) {
             let mut errnos = errnos.to_vec();
             errnos.rotate_left(turn);
             let step = if turn == 0 { 1 } else { 3 };
-            let came = fresh(kind, &errnos, 1, (0..).step_by(step as usize));
-            assert!(came >= (least / step).max(1), "only {came} calls were refused");
+            let came = fresh(kind, &errnos, 1, step);
+            assert!(came >= (least / step as u64).max(1), "only {came} calls were refused");
             println!("{kind:?}: {came} calls, refused alone, errnos {errnos:?}");
         }
-        let came = fresh(kind, errnos, row, (0..).step_by(1));
+        let came = fresh(kind, errnos, row, 1);
         assert!(came > 0, "no call was refused");
         println!("{kind:?}: {came} calls, refused in a row, errnos {errnos:?}");
     });
@@ -380,7 +377,7 @@ fn some_calls(test: &str, kinds: &[Call], word: &str) {
         case(test, &format!("{kind:?}"), &format!("hugemin=1100KiB,{word}")).succeeds(|| {
             common::deadline(300);
             for count in [1, row] {
-                let came = fresh(kind, errnos, count, (0..).step_by(23));
+                let came = fresh(kind, errnos, count, 23);
                 assert!(came > 0, "no call was refused");
                 println!("{kind:?}: {came} refusals with {word}");
             }

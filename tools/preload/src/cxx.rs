@@ -18,18 +18,23 @@ use heap::c;
 /// The C++ libraries that may be in the process.
 const LIBRARIES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++abi.so.1", c"libc++.so.1"];
 
+/// What the loader knows of the library or program that an address is in.
+pub(crate) fn module_of(addr: *const c_void) -> Option<libc::Dl_info> {
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: info is valid for a write.
+    if unsafe { libc::dladdr(addr, info.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: dladdr has filled it in.
+    Some(unsafe { info.assume_init() })
+}
+
 /// The function of that name that comes after this library's, if it is a C++ library's. The loader allocates nothing to find it: memory
 /// may be exhausted.
 fn next(name: &CStr) -> Option<NonNull<c_void>> {
     // SAFETY: the name is NUL-terminated.
     let function = NonNull::new(unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) })?;
-    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: info is valid for a write.
-    if unsafe { libc::dladdr(function.as_ptr(), info.as_mut_ptr()) } == 0 {
-        return None;
-    }
-    // SAFETY: dladdr has filled it in.
-    let file = unsafe { info.assume_init() }.dli_fname;
+    let file = module_of(function.as_ptr())?.dli_fname;
     // SAFETY: the loader's name of a library that is loaded, which ends in NUL.
     let file = unsafe { CStr::from_ptr(file) }.to_bytes();
     let file = file.rsplit(|&b| b == b'/').next()?;

@@ -4,12 +4,12 @@
 //!
 //! Nothing is checked where the program has operators of its own, which may pass on other sizes than they get.
 
-use core::ffi::{CStr, c_void};
-use core::mem::MaybeUninit;
-use core::ptr::null;
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use heap::c;
+
+use crate::cxx::module_of;
 
 /// The forms between an object's `new` and the sized `delete` for it.
 const BETWEEN: [&CStr; 12] = [
@@ -36,23 +36,13 @@ static OURS: AtomicBool = AtomicBool::new(false);
 static START: extern "C" fn() = start;
 
 extern "C" fn start() {
-    let here = module_of((&raw const OURS).cast());
+    let base = |addr| module_of(addr).map(|module| module.dli_fbase);
     let found = |name: &CStr| {
         // SAFETY: the name is NUL-terminated.
         unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
     };
-    OURS.store(BETWEEN.iter().all(|name| module_of(found(name)) == here), Relaxed);
-}
-
-/// Where the library or program begins that an address is in; null for none.
-fn module_of(addr: *const c_void) -> *const c_void {
-    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: info is valid for a write.
-    if unsafe { libc::dladdr(addr, info.as_mut_ptr()) } == 0 {
-        return null();
-    }
-    // SAFETY: dladdr has filled it in.
-    unsafe { info.assume_init() }.dli_fbase
+    let here = base((&raw const OURS).cast());
+    OURS.store(BETWEEN.iter().all(|name| base(found(name)) == here), Relaxed);
 }
 
 /// Ends the process with one line unless the object has that size. Where a `new` found no memory at first, the object is from the C++
