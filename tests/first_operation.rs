@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
-use common::{Case, Object, fork, keeps_errno, layout, on_plain_threads, wait_for};
+use common::{Case, Object, before_forks, fork, keeps_errno, layout, on_plain_threads, wait_for};
 use gort::Measured;
 
 const MIB: usize = 1 << 20;
@@ -228,6 +229,45 @@ fn of_the_process_while_it_forks() {
             });
             assert_eq!(wait_for(pid), 0);
             threads.into_iter().for_each(|t| t.join().expect("nothing was wrong"));
+        });
+    }
+}
+
+/// The threads that began to use gort while the hooks of a fork ran; they go on until they are told.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+static ENOUGH: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn threads_begin() {
+    const THREADS: u32 = 4;
+    for _ in 0..THREADS {
+        thread::spawn(|| {
+            go_on();
+            BEGUN.fetch_add(1, Relaxed);
+            while !ENOUGH.load(Relaxed) {
+                // With the heap's lock held most of the time.
+                drop(Object::zeroed(layout(MIB, 8), 5));
+                gort::free_os_memory();
+            }
+        });
+    }
+    while BEGUN.load(Relaxed) < THREADS {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn of_the_process_in_a_hook_of_a_fork() {
+    // The hooks that run are those of the fork's beginning. Those that a first operation registered would come too late: what the
+    // threads lock would be locked in the child.
+    for round in 0..20 {
+        Case::new("of_the_process_in_a_hook_of_a_fork", &round.to_string()).succeeds(|| {
+            before_forks(threads_begin);
+            let pid = fork(5, || {
+                on_plain_threads(2, |_| go_on());
+                0
+            });
+            ENOUGH.store(true, Relaxed);
+            assert_eq!(wait_for(pid), 0);
         });
     }
 }

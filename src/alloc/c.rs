@@ -26,13 +26,6 @@ use crate::mcentral::central;
 use crate::sys::{EINVAL, ENOMEM, Linux, Os};
 use crate::throw::fatal;
 
-/// Registers the hooks for threads and forks, if no allocation has done so. A library calls it when it is loaded: fork handlers that a
-/// program registers after that may allocate, because theirs run while the heap is not locked; and a C library that allocates for a
-/// registration (musl) does so before the heap is being built.
-pub fn load() {
-    super::init::load();
-}
-
 /// At least `size` bytes, aligned to 16. Null and `ENOMEM` when memory is exhausted or `size` is above `PTRDIFF_MAX`. Size 0 is an
 /// object like any other.
 #[inline]

@@ -25,8 +25,7 @@ pub(super) fn ready() -> Option<&'static Heap> {
     }
 }
 
-/// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves. A child that is
-/// forked between this word and the registration has none.
+/// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves.
 static HOOKED: AtomicBool = AtomicBool::new(false);
 /// Whether the environment has been read.
 static CONFIGURED: AtomicBool = AtomicBool::new(false);
@@ -48,8 +47,18 @@ fn configure(heap: &Heap) {
     }
 }
 
-/// What a library does when it is loaded: registers the hooks, and makes up for an environment that came late.
-pub(super) fn load() {
+/// Runs before the constructors of the program or library that gort is in.
+///
+/// Here and not only with the first operation, because a fork on another thread may have run the process's hooks by then without ours,
+/// and its child would wait for what this one locks.
+#[used]
+// SAFETY: the section holds pointers to functions of this signature, which the loader calls in the order of the sections' numbers.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00000"))]
+static LOAD: extern "C" fn() = load;
+
+/// Registers the hooks, so that those which the program registers later may allocate: theirs run while the heap is not locked. Makes
+/// up for an environment that came late.
+extern "C" fn load() {
     hook();
     if let Some(heap) = heap::heap() {
         configure(heap);

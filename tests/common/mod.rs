@@ -12,7 +12,7 @@ pub(crate) use input::Input;
 pub(crate) use ledger::{Ledger, PAGE, assert_consistent, class_of, rounded};
 pub(crate) use object::{Object, fill_caches, layout};
 pub(crate) use process::{
-    Case, check_heap, deadline, fork, keeps_errno, on_plain_threads, resident, seconds_until, wait_for,
-    without_core,
+    Case, before_forks, check_heap, deadline, fork, keeps_errno, on_plain_threads, resident, seconds_until,
+    wait_for, without_core,
 };
 pub(crate) use random::{Random, given_seed};

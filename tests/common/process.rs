@@ -172,6 +172,12 @@ pub(crate) fn fork(seconds: u32, body: impl FnOnce() -> i32) -> libc::pid_t {
     pid
 }
 
+/// Makes `hook` run before every fork of this process.
+pub(crate) fn before_forks(hook: unsafe extern "C" fn()) {
+    // SAFETY: the hook is a function without arguments that lives as long as the process.
+    assert_eq!(unsafe { libc::pthread_atfork(Some(hook), None, None) }, 0);
+}
+
 /// Waits for a forked child; fails unless it exited by itself, without a panic. Returns its status.
 pub(crate) fn wait_for(pid: libc::pid_t) -> i32 {
     let mut status = 0;

@@ -106,12 +106,3 @@ pub(crate) extern "C" fn pvalloc(size: usize) -> *mut u8 {
 pub(crate) extern "C" fn malloc_usable_size(p: *const u8) -> usize {
     c::usable_size(p)
 }
-
-extern "C" fn load() {
-    heap::c::load();
-}
-
-/// Beside `malloc`, so that a program that links it from the archive has it too.
-#[used]
-#[unsafe(link_section = ".init_array.00000")]
-static LOAD: extern "C" fn() = load;
