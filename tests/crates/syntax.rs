@@ -39,7 +39,7 @@ pub(crate) fn run() -> Asked {
     let texts: Vec<String> =
         paths.iter().map(|p| fs::read_to_string(p).expect("a source can be read")).collect();
 
-    let rounds = sized(8).max(1);
+    let rounds = sized(3).max(1);
     let expressions: Vec<usize> = thread::scope(|s| {
         let threads =
             [0, 1, 2].map(|_| s.spawn(|| (0..rounds).map(|_| round(&paths, &texts)).max().unwrap_or(0)));
