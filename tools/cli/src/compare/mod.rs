@@ -53,15 +53,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let peers = if args.preload { preloaded(args)? } else { linked(args)? };
     let Some(first) = peers.first() else { return Err(bad_input("there is no allocator to run")) };
-    let all: Vec<Workload> = first.ask("list")?;
+    let workloads = asked(args, first)?;
     if args.over_time {
-        return watch(args, peers, all);
+        return watch(args, peers);
     }
-    let workloads = workloads::choose(all, &args.workload)?;
     if args.list {
         return list(&peers, &workloads);
     }
-    workloads::check_parameters(&workloads, &args.set)?;
     let settings = settings(args);
     let machine = this_machine();
     let rows = measure::run(&peers, &workloads, &settings, Duration::from_secs(args.limit))?;
@@ -90,12 +88,24 @@ fn programs(args: &Args) -> Result<(), Failure> {
     show(args, &Results { kind: Kind::Programs, gort, machine, settings, allocators, rows })
 }
 
-/// `--over-time`.
-fn watch(args: &Args, mut peers: Vec<Peer>, all: Vec<Workload>) -> Result<(), Failure> {
-    let watched = Watched::choose(&args.workload)?;
-    let chosen = workloads::choose(all, &[watched.name.to_owned()])?;
-    let set = watched.settings(args.quick, &args.set);
+/// The workloads that are asked for, of those that a program knows, with their parameters.
+fn asked(args: &Args, peer: &Peer) -> Result<Vec<Workload>, Failure> {
+    let all: Vec<Workload> = peer.ask("list")?;
+    let (names, set) = if args.over_time {
+        let watched = Watched::choose(&args.workload)?;
+        (vec![watched.name.to_owned()], watched.settings(args.quick, &args.set))
+    } else {
+        (args.workload.clone(), args.set.clone())
+    };
+    let chosen = workloads::choose(all, &names)?;
     workloads::check_parameters(&chosen, &set)?;
+    Ok(chosen)
+}
+
+/// `--over-time`.
+fn watch(args: &Args, mut peers: Vec<Peer>) -> Result<(), Failure> {
+    let watched = Watched::choose(&args.workload)?;
+    let set = watched.settings(args.quick, &args.set);
     if let Some(ours) = peers.iter().position(|peer| peer.info.ours) {
         peers.insert(ours + 1, peers[ours].with(over_time::BACKGROUND));
     }
@@ -177,6 +187,10 @@ fn linked(args: &Args) -> Result<Vec<Peer>, Failure> {
         };
         let program = source.build(target, &what, &leave_out)?;
         peers.push(Peer::linked(&target.name, program)?);
+        if number == 0 {
+            // Found out before the others are built, which takes minutes.
+            asked(args, &peers[0])?;
+        }
     }
     Ok(peers)
 }

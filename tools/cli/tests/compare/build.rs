@@ -74,6 +74,23 @@ fn a_program_that_does_not_build_is_named_and_can_be_left_out() {
 }
 
 #[test]
+fn what_there_is_not_is_found_out_before_other_programs_are_built() {
+    let fakes = Fakes::taking("asked", &[("gort", "1"), ("glibc", "2")]);
+    let (source, cargo) = checkout(&fakes);
+    for (wrong, words) in [
+        (&["--workload", "spruces"][..], "there is no workload or group 'spruces'; there are "),
+        (&["--workload", "trees", "--set", "needles=1"], "the workload trees has no parameter 'needles'; "),
+        (&["--over-time", "--set", "needles=1"], "there is no workload or group 'spike'; there are "),
+    ] {
+        let out = output(gort_compare().arg("--source").arg(&source).env("CARGO", &cargo).args(wrong));
+        let lines: Vec<&str> = text(&out.stderr).lines().collect();
+        assert_eq!((out.status.code(), lines.len()), (Some(2), 2), "{lines:?}");
+        assert!(lines[0].starts_with("gort: building work-gort (1 of 3)"), "{lines:?}");
+        assert!(lines[1].contains(words), "{words} is not in: {}", lines[1]);
+    }
+}
+
+#[test]
 fn without_cargo_nothing_is_built() {
     let fakes = Fakes::new("cargo");
     let (source, _) = checkout(&fakes);
