@@ -12,6 +12,9 @@ use crate::heap::{Facts, Heap, Object, Span, State, heap};
 use crate::mcache::{self, Entered, MCache};
 use crate::throw::throw;
 
+/// Said of an address where no object starts, and nothing else is known.
+const NONE_THERE: &str = "pointer was never allocated, or is already free";
+
 /// Books what was allocated, given and asked for, and what was freed, on the thread's mcache or on the shared one.
 fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Option<Bytes>) {
     match mcache {
@@ -167,12 +170,17 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
             Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
         }
         let Some(bytes) = heap.free_huge(p) else {
-            Facts::of(p).refuse(p, format_args!("free: pointer was never allocated, or is already free"));
+            let facts = Facts::of(p);
+            facts.refuse(p, format_args!("free: {}", facts.wrong(NONE_THERE)));
         };
         return count(mcache, None, Some(bytes));
     }
     let Some(span) = heap.span_of(p) else {
-        Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object, or already free"));
+        let facts = Facts::of(p);
+        facts.refuse(
+            p,
+            format_args!("free: {}", facts.wrong("pointer into the middle of an object, or already free")),
+        );
     };
     if !span.is_large() && heap.small_object_at(p).is_some() {
         match size {
@@ -217,7 +225,8 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
         if let Some(bytes) = guarded::pages("realloc", p) {
             return (bytes == n.bytes()).then_some(p);
         }
-        Facts::of(p).refuse(p, format_args!("realloc: pointer was never allocated, or is already free"));
+        let facts = Facts::of(p);
+        facts.refuse(p, format_args!("realloc: {}", facts.wrong(NONE_THERE)));
     };
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {

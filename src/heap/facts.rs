@@ -67,6 +67,15 @@ impl Facts {
         fatal(format_args!("{what} (addr={p:?}, said={said}{self})"))
     }
 
+    /// What is wrong with an address at which no live object of whole pages starts; `otherwise` where too little is known of it.
+    pub(crate) fn wrong(self, otherwise: &'static str) -> &'static str {
+        match self {
+            Self::Object { state: Some(Owned::Live), .. } => "pointer into the middle of an object",
+            Self::Object { state: Some(Owned::Freed), .. } => "object is already free",
+            _ => otherwise,
+        }
+    }
+
     /// Those of a small object that is free.
     pub(crate) fn freed(class: Class) -> Self {
         Self::Object { class: Some(class), size: None, state: Some(Owned::Freed) }

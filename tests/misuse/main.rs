@@ -101,13 +101,13 @@ fatal! {
         free(p, LARGE);
     };
     free_of_a_large_objects_second_page:
-        "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)", |tell| {
+        "free: pointer into the middle of an object (addr=@, class=large, size=106496, state=Live)", |tell| {
         let p = leak(LARGE).wrapping_add(PAGE);
         tell(p);
         free(p, LARGE);
     };
     free_of_a_huge_objects_second_page:
-        "free: pointer was never allocated, or is already free (addr=@, class=large, size=136314880, state=Live)", |tell| {
+        "free: pointer into the middle of an object (addr=@, class=large, size=136314880, state=Live)", |tell| {
         let p = leak(HUGE).wrapping_add(PAGE);
         tell(p);
         free(p, HUGE);
@@ -158,7 +158,7 @@ fatal! {
         free(p, LARGE);
     };
     realloc_of_a_large_object_that_is_free:
-        "realloc: pointer was never allocated, or is already free (addr=@, class=large, size=106496, state=Freed)", |tell| {
+        "realloc: object is already free (addr=@, class=large, size=106496, state=Freed)", |tell| {
         let p = leak(LARGE);
         tell(p);
         free(p, LARGE);

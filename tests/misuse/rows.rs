@@ -22,7 +22,8 @@ const REALLOC: &str = "realloc: object is already free (addr=@, class=64, state=
 const MIDDLE: &str = "free: pointer into the middle of an object (addr=@, class=64)";
 const MIDDLE_LIVE: &str =
     "free: pointer into the middle of an object (addr=@, class=64, size=60, state=Live)";
-const MIDDLE_LARGE: &str = "free: pointer into the middle of an object, or already free (addr=@, class=large, size=106496, state=Live)";
+const MIDDLE_LARGE: &str =
+    "free: pointer into the middle of an object (addr=@, class=large, size=106496, state=Live)";
 const NEVER: &str = "free: pointer was never allocated (addr=@)";
 const NONE_THERE: &str = "free: pointer was never allocated, or is already free (addr=@)";
 const NOT_OF_LARGE: &str =
@@ -31,8 +32,8 @@ const PAST: &str = "free: object was written to past its end (addr=@, class=64, 
 
 const H_FREE_LARGE: &str = "free: object is already free (addr=@, class=large, size=100000, state=Freed)";
 const H_FREE_HUGE: &str = "free: object is already free (addr=@, class=large, size=136314880, state=Freed)";
-const H_NONE_THERE_LARGE: &str =
-    "free: pointer was never allocated, or is already free (addr=@, class=large, size=100000, state=Live)";
+const H_MIDDLE_LARGE: &str =
+    "free: pointer into the middle of an object (addr=@, class=large, size=100000, state=Live)";
 const H_NOT_OF_LARGE: &str =
     "free: object is not of this size class (addr=@, said=64, class=large, size=100000, state=Live)";
 const H_PAST_LARGE: &str =
@@ -178,7 +179,7 @@ pub(crate) const ROWS: &[Row] = &[
         title: "free of a pointer into a large object",
         default: [AtOnce(MIDDLE_LARGE), AtOnce(MIDDLE_LARGE)],
         guarded: [G_MIDDLE_LARGE, G_MIDDLE_LARGE],
-        hardened: [AtOnce(H_NONE_THERE_LARGE), AtOnce(H_NONE_THERE_LARGE)],
+        hardened: [AtOnce(H_MIDDLE_LARGE), AtOnce(H_MIDDLE_LARGE)],
     },
     Row {
         name: "free_of_a_stack_address",

@@ -13,6 +13,8 @@ use crate::xml;
 const ADDRESSES: u64 = 512 << 20;
 /// Programs can tell that the operators are gort's: the archive leaves them to the C++ library.
 const GORT: &[&str] = &["-DGORT"];
+/// Programs can tell that the build is the hardened one.
+const HARDENED: &[&str] = if cfg!(feature = "hardened") { &["-DHARDENED"] } else { &[] };
 
 /// Programs without arguments that pass by each of the ways.
 macro_rules! pass {
@@ -40,7 +42,7 @@ pass! {
     usable_size_is_usable: "usable_size.c", &[], BOTH;
     mallinfo_follows_allocations: "mallinfo.c", &[], BOTH;
     malloc_trim_releases: "malloc_trim.c", &[], BOTH;
-    malloc_trim_says_what_it_did: "malloc_trim_strict.c", &[], &[Way::Preload];
+    malloc_trim_says_what_it_did: "malloc_trim_strict.c", HARDENED, &[Way::Preload];
     mallopt_accepts: "mallopt.c", &[], BOTH;
     the_c_library_has_the_same_heap: "libc_allocates.c", &[], ALL;
     sized_frees: "sized.c", &[], &[Way::Shared, Way::Static];

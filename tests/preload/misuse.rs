@@ -5,6 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use crate::library::{Program, Way};
 
+const HARDENED: bool = cfg!(feature = "hardened");
+
 const NEVER: &str = "pointer was never allocated";
 const MIDDLE: &str = "pointer into the middle of an object";
 const FREE: &str = "already free";
@@ -13,7 +15,7 @@ const NONE: &str = "no live object starts there";
 /// No block of any heap.
 const FOREIGN: [&str; 7] = ["stack", "data", "map", "code", "low", "high", "not_canonical"];
 /// In a block, but not at its start.
-const INSIDE: [&str; 12] = [
+const INSIDE: [&str; 15] = [
     "small_1",
     "small_8",
     "small_16",
@@ -26,9 +28,10 @@ const INSIDE: [&str; 12] = [
     "large_page",
     "large_pages",
     "large_last",
+    "huge_16",
+    "huge_page",
+    "huge_mid",
 ];
-/// As `INSIDE`, where nothing is known but starts.
-const INSIDE_HUGE: [&str; 3] = ["huge_16", "huge_page", "huge_mid"];
 /// Freed a moment ago, or so long ago that the block is back where it came from.
 const FREED: [&str; 11] = [
     "small_free",
@@ -46,18 +49,30 @@ const FREED: [&str; 11] = [
 /// Freed, but small, and in a cache under others or of another thread: this is noticed when the cache is emptied.
 const FREED_OUT_OF_SIGHT: [&str; 2] = ["small_free_below", "small_free_elsewhere"];
 
-/// What the line says behind the address: all that is known there. Of a small object that was not freed a moment ago the state is not, and
-/// of pages that are back in the heap nothing.
-fn facts(pointer: &str) -> &'static str {
+/// What the line says behind the address: all that is known there. Of pages that are back in the heap nothing is. The plain build knows no
+/// state of a small object that was not freed a moment ago, the hardened one sizes as they were asked for, and freed mappings.
+fn facts(pointer: &str) -> String {
+    let known = |facts: &str| format!(", class={facts})");
+    let (small, medium, large) = match HARDENED {
+        true => ("48, size=48, state=Live", "20480, size=20000, state=Live", "large, size=100000"),
+        false => ("48", "20480", "large, size=106496"),
+    };
+    let huge = "large, size=136314880";
     match pointer {
-        "small_free" | "small_free_below" | "small_free_elsewhere" => ", class=48, state=Freed)",
-        "medium_free" => ", class=20480, state=Freed)",
-        "large_free" | "large_free_below" => ", class=large, size=106496, state=Freed)",
-        p if p.contains("_free") || FOREIGN.contains(&p) => ")",
-        p if p.starts_with("small") => ", class=48)",
-        p if p.starts_with("medium") => ", class=20480)",
-        p if p.starts_with("large") => ", class=large, size=106496, state=Live)",
-        p if p.starts_with("huge") => ", class=large, size=136314880, state=Live)",
+        "small_free" | "small_free_below" | "small_free_elsewhere" => known("48, state=Freed"),
+        "medium_free" => known("20480, state=Freed"),
+        "large_free" | "large_free_below" => known(&format!("{large}, state=Freed")),
+        "large_free_elsewhere" if HARDENED => known(&format!("{large}, state=Freed")),
+        "huge_free" | "huge_free_below" | "huge_free_elsewhere" if HARDENED => {
+            known(&format!("{huge}, state=Freed"))
+        }
+        p if p.contains("_free") || FOREIGN.contains(&p) => ")".to_owned(),
+        // Behind the last object of a span.
+        "small_tail" => known("48"),
+        p if p.starts_with("small") => known(small),
+        p if p.starts_with("medium") => known(medium),
+        p if p.starts_with("large") => known(&format!("{large}, state=Live")),
+        p if p.starts_with("huge") => known(&format!("{huge}, state=Live")),
         p => panic!("no such pointer: {p}"),
     }
 }
@@ -75,6 +90,7 @@ fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, r
     if cfg!(feature = "invariants") && line.contains("fatal: invariant broken: not an object") {
         return;
     }
+    let sized = function.contains("sized");
     let function = match function {
         "reallocarray" => "realloc",
         // They are defined as the free that they do.
@@ -82,9 +98,10 @@ fn is_noticed(program: &Program, function: &str, pointer: &str, at_once: bool, r
         f if f.starts_with("delete") => "free",
         other => other,
     };
-    // A block that is free is noticed when realloc frees it.
-    let names = [format!("gort: fatal: {function}: "), "gort: fatal: free: ".to_owned()];
-    let named = line.starts_with(&names[0]) || (reason == FREE && line.starts_with(&names[1]));
+    // A block that is free is noticed when realloc frees it, and in the hardened build when its size is looked at.
+    let by = |name: &str| line.starts_with(&format!("gort: fatal: {name}: "));
+    let looks = HARDENED && sized && (by("free_sized") || by("operator delete"));
+    let named = by(function) || (reason == FREE && (by("free") || looks));
     assert!(named, "not {function}'s words: {}", outcome.describe());
     let right = line.contains(reason) || (function != "free" && line.contains(NONE));
     assert!(right, "no {reason:?}: {}", outcome.describe());
@@ -100,7 +117,6 @@ fn all_are_noticed(way: Way, functions: &[&str]) {
         let frees = *function != "malloc_usable_size";
         FOREIGN.iter().for_each(|p| is_noticed(&program, function, p, true, NEVER));
         INSIDE.iter().for_each(|p| is_noticed(&program, function, p, true, MIDDLE));
-        INSIDE_HUGE.iter().for_each(|p| is_noticed(&program, function, p, true, NEVER));
         for p in FREED.iter().filter(|p| frees || !matches!(**p, "small_free" | "medium_free")) {
             is_noticed(&program, function, p, true, FREE);
         }
