@@ -275,6 +275,7 @@ impl Machine {
 
     /// From C's doors: malloc, calloc or aligned_alloc.
     fn alloc_c(&mut self, who: usize, size: usize, align: usize, door: u8) {
+        let size = if door == 1 { size.max(1).next_multiple_of(3) } else { size };
         let booked = layout(size, align.max(C_ALIGN));
         if !self.has_room(rounded(booked)) {
             return;
@@ -284,7 +285,7 @@ impl Machine {
         let object = self.on(who, move || {
             let p = match door {
                 0 => c::malloc(size),
-                1 => c::calloc(size.max(1).div_ceil(3), 3),
+                1 => c::calloc(size / 3, 3),
                 _ => c::aligned_alloc(align, size),
             };
             if door == 1 && !p.is_null() {
@@ -301,7 +302,6 @@ impl Machine {
             }
             object
         });
-        let booked = if door == 1 { layout(size.max(1).next_multiple_of(3), C_ALIGN) } else { booked };
         self.enter(who, object, booked, true);
     }
 
@@ -321,29 +321,41 @@ impl Machine {
         }
         let mut now = object.layout();
         if is_c {
-            // C's realloc leaves what shrinks a little, and what there is no memory for, where it is.
-            let p = object.addr() as *const u8;
-            let usable = c::usable_size(p);
-            assert!(usable >= size, "{usable} usable of {size}");
-            let was_pages = class_of(booked) == 0;
-            let stays = !was_pages && usable as u64 == rounded(booked);
-            // At the same place it is what it was; elsewhere it may be as long, and of a class.
-            let is_pages =
-                (was_pages && self.refusing && object.addr() == from) || class_of(layout(size, C_ALIGN)) == 0;
-            now = if stays || !is_pages {
-                layout(usable, C_ALIGN)
-            } else {
-                // Whole pages: so large an alignment has no class.
-                layout(usable, 2 * PAGE)
-            };
-            assert!(
-                self.refusing || stays || rounded(now) == rounded(layout(size, C_ALIGN)),
-                "{booked:?} resized to {size} has {usable} bytes"
-            );
-            assert_eq!(rounded(now), usable as u64, "{booked:?} resized to {size}");
+            now = self.now(booked, from, &object);
         }
         self.ledger(who).resized(booked, now);
         self.put(Live { object, booked: now, is_c });
+    }
+
+    /// What an object of C's door counts as that was resized and was `booked` before.
+    fn now(&self, booked: Layout, from: usize, object: &Object) -> Layout {
+        let (size, addr) = (object.layout().size(), object.addr());
+        let usable = c::usable_size(addr as *const u8);
+        if cfg!(feature = "hardened") {
+            // The size is known, but for whole pages without a mapping, and only what stays in its class or pages stays where it is.
+            let now = if addr == from { booked } else { object.layout() };
+            let in_heap = class_of(now) == 0 && usable as u64 == rounded(now);
+            assert!(usable == size || in_heap, "{booked:?} resized to {size} has {usable} bytes");
+            return now;
+        }
+        assert!(usable >= size, "{usable} usable of {size}");
+        // C's realloc leaves what shrinks a little, and what there is no memory for, where it is.
+        let was_pages = class_of(booked) == 0;
+        let stays = !was_pages && usable as u64 == rounded(booked);
+        // At the same place it is what it was; elsewhere it may be as long, and of a class.
+        let is_pages = (was_pages && self.refusing && addr == from) || class_of(object.layout()) == 0;
+        let now = if stays || !is_pages {
+            layout(usable, C_ALIGN)
+        } else {
+            // Whole pages: so large an alignment has no class.
+            layout(usable, 2 * PAGE)
+        };
+        assert!(
+            self.refusing || stays || rounded(now) == rounded(object.layout()),
+            "{booked:?} resized to {size} has {usable} bytes"
+        );
+        assert_eq!(rounded(now), usable as u64, "{booked:?} resized to {size}");
+        now
     }
 
     fn free(&mut self, who: usize, at: usize) {
