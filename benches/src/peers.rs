@@ -8,7 +8,8 @@
 //! cargo build --release -p gort-bench --bin work-mimalloc2 --features mimalloc2
 //! ```
 //!
-//! It takes a C++ compiler, make, and cmake for snmalloc.
+//! It takes a C++ compiler, make, and cmake for snmalloc. All programs share the library of workloads, and with it have gort's constructor, which
+//! registers fork hooks at their start; nothing else of gort runs in them.
 //!
 //! # What was checked
 //!

@@ -25,7 +25,8 @@ pub(super) fn ready() -> Option<&'static Heap> {
     }
 }
 
-/// Whether the hooks are registered, or about to be: registered twice, the fork hooks would wait for themselves.
+/// Whether the fork hooks are registered, or about to be: registered twice, they would wait for themselves. A child that is forked between
+/// this word and the registration has none: one of another thread, while this one loads a library with gort in it.
 static HOOKED: AtomicBool = AtomicBool::new(false);
 /// Whether the environment has been read.
 static CONFIGURED: AtomicBool = AtomicBool::new(false);
@@ -34,8 +35,10 @@ static CONFIGURED: AtomicBool = AtomicBool::new(false);
 fn start() -> Option<&'static Heap> {
     heap::init(|heap| {
         configure(heap);
-        // Before any other thread sees the heap: a thread that attaches must find the exit hook, a fork the fork hooks.
-        hook();
+        // Before any other thread sees the heap: a thread that attaches must find the exit hook, a fork the fork hooks. In glibc neither
+        // call allocates, as long as it has one of its first few dozen places for them.
+        sys::thread::on_exit_init(on_thread_exit);
+        hook_forks();
     })
 }
 
@@ -47,19 +50,19 @@ fn configure(heap: &Heap) {
     }
 }
 
-/// Runs before the constructors of the program or library that gort is in.
+/// Runs before the constructors of the program or library that gort is linked into, whether it is used there or not.
 ///
-/// Here and not only with the first operation, because a fork on another thread may have run the process's hooks by then without ours,
-/// and its child would wait for what this one locks.
+/// Not only with the first operation, because a fork on another thread may have run the process's hooks by then without ours, and its
+/// child would wait for what this one locks.
 #[used]
-// SAFETY: the section holds pointers to functions of this signature, which the loader calls in the order of the sections' numbers.
+// SAFETY: the section holds pointers to C functions, and what they are called with is ignored. The number puts this one before others.
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00000"))]
 static LOAD: extern "C" fn() = load;
 
-/// Registers the hooks, so that those which the program registers later may allocate: theirs run while the heap is not locked. Makes
-/// up for an environment that came late.
+/// Registers the fork hooks, so that those which the program registers later may allocate: theirs run while the heap is not locked. A C
+/// library that allocates for a registration (musl) does so while the heap is not being built. Makes up for an environment that came late.
 extern "C" fn load() {
-    hook();
+    hook_forks();
     if let Some(heap) = heap::heap() {
         configure(heap);
         if sizes::is_on() {
@@ -72,11 +75,8 @@ extern "C" fn load() {
     }
 }
 
-/// Registers the hooks of the process, once. In glibc none of the calls allocates, as long as it has one of its first few dozen
-/// places for them.
-fn hook() {
+fn hook_forks() {
     if !HOOKED.swap(true, Relaxed) {
-        sys::thread::on_exit_init(on_thread_exit);
         sys::thread::on_fork(before_fork, after_fork_in_parent, after_fork_in_child);
     }
 }

@@ -171,7 +171,7 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
         }
         let Some(bytes) = heap.free_huge(p) else {
             let facts = Facts::of(p);
-            facts.refuse(p, format_args!("free: {}", facts.wrong(NONE_THERE)));
+            facts.refuse(p, format_args!("free: {}", facts.wrong(p, NONE_THERE)));
         };
         return count(mcache, None, Some(bytes));
     }
@@ -179,7 +179,7 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
         let facts = Facts::of(p);
         facts.refuse(
             p,
-            format_args!("free: {}", facts.wrong("pointer into the middle of an object, or already free")),
+            format_args!("free: {}", facts.wrong(p, "pointer into the middle of an object, or already free")),
         );
     };
     if !span.is_large() && heap.small_object_at(p).is_some() {
@@ -226,7 +226,7 @@ pub(super) fn resize(p: *mut u8, new: Layout, may_copy: bool) -> Option<*mut u8>
             return (bytes == n.bytes()).then_some(p);
         }
         let facts = Facts::of(p);
-        facts.refuse(p, format_args!("realloc: {}", facts.wrong(NONE_THERE)));
+        facts.refuse(p, format_args!("realloc: {}", facts.wrong(p, NONE_THERE)));
     };
     let old_bytes = object.bytes();
     if old_bytes == n.bytes() {

@@ -33,6 +33,8 @@ pub(crate) enum Facts {
     Object {
         /// `None` for whole pages.
         class: Option<Class>,
+        /// Its first byte.
+        start: Option<usize>,
         /// Bytes that the program may use.
         size: Option<usize>,
         state: Option<Owned>,
@@ -48,11 +50,11 @@ impl Facts {
             return heap.span_around(p).map_or(Self::Nothing, |span| span.facts_of(p));
         }
         let found = heap.huge.lock().whose(p.addr(), 0);
-        found.map_or(Self::Nothing, |(huge, owned)| Self::large(Bytes(huge.usable), owned))
+        found.map_or(Self::Nothing, |(huge, owned)| Self::large(huge.addr, Bytes(huge.usable), owned))
     }
 
-    pub(super) fn large(bytes: Bytes, state: Owned) -> Self {
-        Self::Object { class: None, size: Some(bytes.0), state: Some(state) }
+    pub(super) fn large(start: usize, bytes: Bytes, state: Owned) -> Self {
+        Self::Object { class: None, start: Some(start), size: Some(bytes.0), state: Some(state) }
     }
 
     /// Ends the process with one line: what is wrong with an address, and what is known of it.
@@ -67,24 +69,29 @@ impl Facts {
         fatal(format_args!("{what} (addr={p:?}, said={said}{self})"))
     }
 
-    /// What is wrong with an address at which no live object of whole pages starts; `otherwise` where too little is known of it.
-    pub(crate) fn wrong(self, otherwise: &'static str) -> &'static str {
+    /// What is wrong with an address at which no live object of whole pages was found a moment ago; `otherwise` where too little is known
+    /// of it.
+    pub(crate) fn wrong(self, p: *const u8, otherwise: &'static str) -> &'static str {
         match self {
-            Self::Object { state: Some(Owned::Live), .. } => "pointer into the middle of an object",
             Self::Object { state: Some(Owned::Freed), .. } => "object is already free",
+            Self::Object { start: Some(start), .. } if start != p.addr() => {
+                "pointer into the middle of an object"
+            }
+            Self::Object { class: Some(_), start: Some(_), .. } => "object is smaller than its layout says",
+            // Or another thread got a new one there meanwhile.
             _ => otherwise,
         }
     }
 
     /// Those of a small object that is free.
     pub(crate) fn freed(class: Class) -> Self {
-        Self::Object { class: Some(class), size: None, state: Some(Owned::Freed) }
+        Self::Object { class: Some(class), start: None, size: None, state: Some(Owned::Freed) }
     }
 }
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Object { class, size, state } = self else { return Ok(()) };
+        let Self::Object { class, size, state, .. } = self else { return Ok(()) };
         match class {
             Some(class) => write!(f, ", class={}", class.size().0)?,
             None => f.write_str(", class=large")?,
@@ -102,13 +109,16 @@ impl Span {
     pub(crate) fn facts_of(self, p: *const u8) -> Facts {
         let Some(class) = self.class() else {
             let state = if self.is(State::InUse) { Owned::Live } else { Owned::Freed };
-            return Facts::large(self.bytes(), state);
+            return Facts::large(self.base(), self.bytes(), state);
         };
         let object = p.addr().wrapping_sub(self.base()) / class.size().0;
         // Behind the last one is nothing.
-        let (size, state) =
-            if object < self.nelems() { objects::known_of(self, object) } else { (None, None) };
-        Facts::Object { class: Some(class), size, state }
+        if object >= self.nelems() {
+            return Facts::Object { class: Some(class), start: None, size: None, state: None };
+        }
+        let (size, state) = objects::known_of(self, object);
+        let start = Some(self.base() + object * class.size().0);
+        Facts::Object { class: Some(class), start, size, state }
     }
 }
 

@@ -79,7 +79,7 @@ impl Heap {
         let found = self.huge.try_lock()?.whose(addr, OBJECT_GUARD);
         let is_inside = |h: Huge| addr.wrapping_sub(h.addr) < h.bytes;
         let refused = found.filter(|&(h, owned)| owned == Owned::Freed || !is_inside(h));
-        Some(refused.map(|(h, owned)| (h, Facts::large(Bytes(h.usable), owned))))
+        Some(refused.map(|(h, owned)| (h, Facts::large(h.addr, Bytes(h.usable), owned))))
     }
 
     /// Notes how many bytes the program may use of the huge object that starts at `p`; `false` when none does.
@@ -92,7 +92,7 @@ impl Heap {
     #[cfg(feature = "hardened")]
     pub(crate) fn freed_at(&self, p: *const u8) -> Option<Facts> {
         let (h, owned) = self.huge.lock().whose(p.addr(), 0)?;
-        (owned == Owned::Freed && h.addr == p.addr()).then(|| Facts::large(Bytes(h.usable), owned))
+        (owned == Owned::Freed && h.addr == p.addr()).then(|| Facts::large(h.addr, Bytes(h.usable), owned))
     }
 
     /// A new huge object, zero; `None` when the OS refuses.

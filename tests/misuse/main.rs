@@ -165,6 +165,20 @@ fatal! {
         // SAFETY: none. The heap has to notice.
         unsafe { GoAlloc.realloc(p, LARGE, 200_000) };
     };
+    realloc_of_a_small_object_as_a_large_one:
+        "realloc: object is smaller than its layout says (addr=@, class=64)", |tell| {
+        let (_first, p) = (leak(SMALL), leak(SMALL));
+        tell(p);
+        // SAFETY: none. The heap has to notice.
+        unsafe { GoAlloc.realloc(p, LARGE, 200_000) };
+    };
+    realloc_of_a_large_objects_second_page:
+        "realloc: pointer into the middle of an object (addr=@, class=large, size=106496, state=Live)", |tell| {
+        let p = leak(LARGE).wrapping_add(PAGE);
+        tell(p);
+        // SAFETY: none. The heap has to notice.
+        unsafe { GoAlloc.realloc(p, LARGE, 200_000) };
+    };
     realloc_of_a_stack_address_as_a_large_object:
         "realloc: pointer was never allocated, or is already free (addr=@)", |tell| {
         warm_up();
