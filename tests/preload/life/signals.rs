@@ -51,13 +51,18 @@ fn at_each_instruction_of_the_first_operation_of_the_process() {
 #[test]
 fn at_a_high_rate() {
     let program = Program::compile("life/storm.c", &[], Way::Preload);
-    let modes =
-        ["one_thread", "threads", "short_threads", "other_stack", "little_stack", "jumping", "exiting"];
+    let modes = [
+        "gentle",
+        "one_thread",
+        "threads",
+        "short_threads",
+        "other_stack",
+        "little_stack",
+        "jumping",
+        "exiting",
+    ];
     for mode in modes {
         program.run().arg(mode).passes();
     }
-    // Of 16 children. In the hardened build the slow paths, whose signal handlers are refused, take more of the time.
-    let least = if cfg!(feature = "hardened") { "1" } else { "9" };
-    program.run().arg("gentle").env("LEAST", least).passes();
     program.run().arg("threads").env("GODEBUG", "scavthread=1").passes();
 }
