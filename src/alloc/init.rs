@@ -110,8 +110,8 @@ unsafe extern "C" fn on_thread_exit(_: *mut libc::c_void) {
     }
 }
 
-/// Whether `before_fork` found a heap to lock: it does unless there is no memory for one, and then another thread may build it before
-/// the fork is over. Guarded by the locks that the forking thread holds.
+/// Whether `before_fork` found a heap to lock; where it did not, nobody builds one before the fork is over. Guarded by the locks that the
+/// forking thread holds.
 static HEAP_LOCKED: AtomicBool = AtomicBool::new(false);
 
 /// What the forking thread's slot goes back to. Guarded like `HEAP_LOCKED`.
@@ -133,8 +133,7 @@ unsafe extern "C" fn before_fork() {
         return;
     }
     let mcache = mcache::mark("fork");
-    // Built now, if it is not: another thread could finish it before the fork, and the child would find locks that nobody gives back.
-    let heap = ready();
+    let heap = heap::heap_or_hold();
     mcache::lock_for_fork();
     mcentral::lock_all_for_fork();
     HEAP_LOCKED.store(heap.is_some(), Relaxed);
@@ -168,9 +167,10 @@ fn unlock_after_fork(in_child: bool) {
     unsafe { guard::unlock_after_fork(in_child) };
     // SAFETY: as above.
     unsafe { sizes::unlock_after_fork(in_child) };
-    if let Some(heap) = heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {
+    match heap::heap().filter(|_| HEAP_LOCKED.load(Relaxed)) {
         // SAFETY: `before_fork` took them in this thread.
-        unsafe { heap.unlock_after_fork(in_child) };
+        Some(heap) => unsafe { heap.unlock_after_fork(in_child) },
+        None => heap::may_start(),
     }
     // SAFETY: as above.
     unsafe { mcentral::unlock_all_after_fork(in_child) };

@@ -113,6 +113,17 @@ pub(crate) fn init(configure: impl FnOnce(&Heap)) -> Option<&'static Heap> {
     heap()
 }
 
+/// The heap, before a fork. `None`: there is none, and nobody builds one before `may_start`; a child may at once.
+pub(crate) fn heap_or_hold() -> Option<&'static Heap> {
+    HEAP.once.hold();
+    heap()
+}
+
+/// Ends what `heap_or_hold` began.
+pub(crate) fn may_start() {
+    HEAP.once.give_up();
+}
+
 /// The heap for a test of the layers above, alone: another test's spans must not come and go where this one looks.
 #[cfg(test)]
 pub(crate) fn heap_alone() -> (&'static Heap, impl Drop) {

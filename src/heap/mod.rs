@@ -24,7 +24,7 @@ pub(crate) use large::Object;
 pub(crate) use meta::block_size;
 #[cfg(test)]
 pub(crate) use mheap::heap_alone;
-pub(crate) use mheap::{Heap, heap, init};
+pub(crate) use mheap::{Heap, heap, heap_or_hold, init, may_start};
 pub(crate) use mspan::{Span, SpanList, State};
 #[cfg(feature = "hardened")]
 pub(crate) use objects::{ObjectState, ObjectWord, random};

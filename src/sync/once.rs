@@ -29,19 +29,24 @@ impl Once {
     /// Runs `init` if nobody has succeeded yet; `Some` tells the winner so, with what `init` returned. While one thread runs
     /// it the others sleep. If it fails the next caller tries again. `init` must not come back here: it would wait for itself.
     pub(crate) fn call<R>(&self, init: impl FnOnce() -> Option<R>) -> Option<R> {
+        if !self.hold() {
+            return None;
+        }
+        let r = init();
+        self.release(if r.is_some() { DONE } else { NEW });
+        r
+    }
+
+    /// Keeps others from running it, if nobody has succeeded yet: then it returns whether it does so, and `give_up` is to follow. In a
+    /// child that is forked meanwhile nothing has begun.
+    pub(crate) fn hold(&self) -> bool {
         let mine = RUNNING_IN + process_id();
         let mut seen = NEW;
         loop {
             // Acquire: as in `is_done`.
             match self.0.compare_exchange(seen, mine, Acquire, Acquire) {
-                Ok(_) => {
-                    let r = init();
-                    // Release: publishes what `init` wrote. Pairs with the Acquires above.
-                    self.0.store(if r.is_some() { DONE } else { NEW }, Release);
-                    futex::wake(&self.0, i32::MAX as u32);
-                    return r;
-                }
-                Err(DONE) => return None,
+                Ok(_) => return true,
+                Err(DONE) => return false,
                 Err(now) if now == mine => {
                     futex::wait(&self.0, mine);
                     seen = NEW;
@@ -50,6 +55,17 @@ impl Once {
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// Ends a `hold`.
+    pub(crate) fn give_up(&self) {
+        self.release(NEW);
+    }
+
+    fn release(&self, word: u32) {
+        // Release: publishes what `init` wrote. Pairs with the Acquires above.
+        self.0.store(word, Release);
+        futex::wake(&self.0, i32::MAX as u32);
     }
 }
 
@@ -67,6 +83,21 @@ mod tests {
         assert_eq!(once.call(|| Some(7)), Some(7));
         assert_eq!(once.call(|| Some(8)), None);
         assert!(once.is_done());
+    }
+
+    #[test]
+    fn what_is_held_does_not_begin() {
+        let (once, runs) = (Once::new(), AtomicU32::new(0));
+        assert!(once.hold());
+        std::thread::scope(|s| {
+            let other = s.spawn(|| once.call(|| Some(runs.fetch_add(1, Relaxed))));
+            // Long enough for it to come there, as a rule.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert_eq!(runs.load(Relaxed), 0);
+            once.give_up();
+            assert_eq!(other.join().expect("it does not panic"), Some(0));
+        });
+        assert!(once.is_done() && !once.hold());
     }
 
     #[test]

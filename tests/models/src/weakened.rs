@@ -13,8 +13,8 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
     (
         "once",
         "sync/once.rs",
-        "self.0.store(if r.is_some() { DONE } else { NEW }, Release)",
-        "self.0.store(if r.is_some() { DONE } else { NEW }, core::sync::atomic::Ordering::Relaxed)",
+        "self.0.store(word, Release)",
+        "self.0.store(word, core::sync::atomic::Ordering::Relaxed)",
     ),
     (
         "once",
