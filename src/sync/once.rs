@@ -37,8 +37,8 @@ impl Once {
         r
     }
 
-    /// Keeps others from running it, if nobody has succeeded yet: then it returns whether it does so, and `give_up` is to follow. In a
-    /// child that is forked meanwhile nothing has begun.
+    /// Keeps others from running it until `give_up`; `false` if somebody has succeeded already. In a child that is forked meanwhile nothing
+    /// has begun.
     pub(crate) fn hold(&self) -> bool {
         let mine = RUNNING_IN + process_id();
         let mut seen = NEW;
