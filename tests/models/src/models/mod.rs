@@ -15,6 +15,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("once_has_one_winner", once::has_one_winner),
     ("once_is_tried_again", once::is_tried_again),
     ("once_in_a_forked_child", once::in_a_forked_child),
+    ("once_held_over_a_fork", once::held_over_a_fork),
     ("mutex_excludes_and_publishes", mutex::excludes_and_publishes),
     ("mutex_without_sleep", mutex::without_sleep),
     ("biased_owner_and_claimer", biased::owner_and_claimer),

@@ -87,3 +87,26 @@ pub(super) fn in_a_forked_child() {
         });
     });
 }
+
+/// A thread that forks holds it: nobody begins before it gives up, in the parent or in the child, which has no other threads before.
+pub(super) fn held_over_a_fork() {
+    let two_begin = |g: &Arc<Gate>| -> Vec<_> {
+        let begin = |g: Arc<Gate>| spawn(move || u32::from(g.once.call(|| g.write()).is_some()));
+        vec![begin(g.clone()), begin(g.clone())]
+    };
+    explore(3, move || {
+        let g = gate();
+        assert!(g.once.hold());
+        let threads = two_begin(&g);
+        assert_eq!(g.written.get(), 0);
+        g.once.give_up();
+        assert_eq!(join(threads).iter().sum::<u32>(), 1);
+    });
+    explore(3, move || {
+        let g = gate();
+        assert!(g.once.hold());
+        futex::fork();
+        g.once.give_up();
+        assert_eq!(join(two_begin(&g)).iter().sum::<u32>(), 1);
+    });
+}
