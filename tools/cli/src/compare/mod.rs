@@ -18,10 +18,10 @@ mod statistics;
 mod tables;
 mod workloads;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, iter};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,9 +51,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.programs {
         return programs(args);
     }
-    let peers = if args.preload { preloaded(args)? } else { linked(args)? };
-    let Some(first) = peers.first() else { return Err(bad_input("there is no allocator to run")) };
-    let workloads = asked(args, first)?;
+    let mut peers = if args.preload { preloaded(args)? } else { linked(args)? };
+    let Some(first) = peers.next().transpose()? else {
+        return Err(bad_input("there is no allocator to run"));
+    };
+    // What there is not is found out before the others are built, which takes minutes.
+    let workloads = asked(args, &first)?;
+    let peers: Vec<Peer> = iter::once(Ok(first)).chain(peers).collect::<Result<_, _>>()?;
     if args.over_time {
         return watch(args, peers);
     }
@@ -155,27 +159,27 @@ fn write_out(
     Ok(())
 }
 
+/// What can be run, each built only when it is asked for.
+type Peers<'a> = Box<dyn Iterator<Item = Result<Peer, Failure>> + 'a>;
+
 /// One program for each allocator, built or found.
-fn linked(args: &Args) -> Result<Vec<Peer>, Failure> {
+fn linked(args: &Args) -> Result<Peers<'_>, Failure> {
     let names = |all: &[String]| peers::choose(all.to_vec(), &args.allocators, peers::OURS);
     if let Some(dir) = &args.binaries {
         let found = peers::in_directory(dir)?;
         let all: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
         let chosen = names(&all)?;
-        return found
-            .into_iter()
-            .filter(|(name, _)| chosen.contains(name))
-            .map(|(name, program)| Peer::linked(&name, program))
-            .collect();
+        let found = found.into_iter().filter(move |(name, _)| chosen.contains(name));
+        return Ok(Box::new(found.map(|(name, program)| Peer::linked(&name, program))));
     }
     let source = build::Source::find(args.source.as_deref())?;
     let targets = source.targets()?;
     let all: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
     let chosen = names(&all)?;
     let targets: Vec<_> = targets.into_iter().filter(|target| chosen.contains(&target.name)).collect();
-    let mut peers = Vec::with_capacity(targets.len());
-    for (number, target) in targets.iter().enumerate() {
-        let what = format!("building {PREFIX}{} ({} of {})", target.name, number + 1, targets.len());
+    let count = targets.len();
+    Ok(Box::new(targets.into_iter().enumerate().map(move |(number, target)| {
+        let what = format!("building {PREFIX}{} ({} of {count})", target.name, number + 1);
         let others: Vec<&str> = chosen
             .iter()
             .map(String::as_str)
@@ -185,18 +189,13 @@ fn linked(args: &Args) -> Result<Vec<Peer>, Failure> {
             peers::OURS => "nothing can be compared without it".to_owned(),
             _ => format!("--allocators {} leaves it out", others.join(",")),
         };
-        let program = source.build(target, &what, &leave_out)?;
-        peers.push(Peer::linked(&target.name, program)?);
-        if number == 0 {
-            // Found out before the others are built, which takes minutes.
-            asked(args, &peers[0])?;
-        }
-    }
-    Ok(peers)
+        let program = source.build(&target, &what, &leave_out)?;
+        Peer::linked(&target.name, program)
+    })))
 }
 
 /// The program of glibc under each library.
-fn preloaded(args: &Args) -> Result<Vec<Peer>, Failure> {
+fn preloaded(args: &Args) -> Result<Peers<'_>, Failure> {
     let names = peers::choose(libraries::names(), &args.allocators, libraries::OURS)?;
     let installed: Vec<(String, Option<(Allocator, PathBuf)>)> = names
         .into_iter()
@@ -218,19 +217,16 @@ fn preloaded(args: &Args) -> Result<Vec<Peer>, Failure> {
         }
     };
     libraries::at_work(&library)?;
-    installed
-        .into_iter()
-        .map(|(name, found)| match found {
-            None if name == libraries::NONE => Peer::linked(&name, program.clone()),
-            None => {
-                let version = env!("CARGO_PKG_VERSION").to_owned();
-                let build = "release, preloaded".to_owned();
-                let info = Allocator { name, version, build, ours: true };
-                Peer::preloaded(info, program.clone(), library.clone())
-            }
-            Some((info, library)) => Peer::preloaded(info, program.clone(), library),
-        })
-        .collect()
+    Ok(Box::new(installed.into_iter().map(move |(name, found)| match found {
+        None if name == libraries::NONE => Peer::linked(&name, program.clone()),
+        None => {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            let build = "release, preloaded".to_owned();
+            let info = Allocator { name, version, build, ours: true };
+            Peer::preloaded(info, program.clone(), library.clone())
+        }
+        Some((info, library)) => Peer::preloaded(info, program.clone(), library),
+    })))
 }
 
 fn this_machine() -> Machine {
