@@ -143,7 +143,12 @@ fn choose(all: Vec<Scenario>, only: &[String]) -> Result<Vec<Scenario>, String> 
 fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     // Found out before minutes are spent on what would go into it.
     for file in [&options.markdown, &options.json].into_iter().flatten() {
-        fs::write(file, "").map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+        // Not cut short: there may be results of an earlier run in it.
+        fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(file)
+            .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
     }
     let place = Place::create(options.keep, options.load, Limits::default())
         .map_err(|e| format!("cannot make a work directory: {e}"))?;
@@ -168,7 +173,7 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
         progress.finished(&outcome);
         outcomes.push(outcome);
         if process::interrupted() {
-            return Err("interrupted".to_owned());
+            break;
         }
     }
     let table = report::table(&outcomes, &names);
@@ -176,6 +181,9 @@ fn run(options: &Options, chosen: &[Scenario]) -> Result<bool, String> {
     println!("{heading}\n\n{table}");
     write_files(options, &outcomes, &heading, &names)
         .map_err(|e| format!("cannot write the results: {e}"))?;
+    if process::interrupted() {
+        return Err("interrupted: the results are of what ran before".to_owned());
+    }
     Ok(outcomes.iter().all(|o| o.failure.is_none()))
 }
 

@@ -241,10 +241,11 @@ pub(crate) fn json(outcomes: &[Outcome], under: &[String], load: u32) -> Value {
                     ran.map(|(name, f)| (name.to_owned(), figures(f))).collect()
                 })
                 .collect();
-            let dropped =
-                under.iter().zip(&outcome.dropped).filter_map(|(name, why)| Some((name, why.as_ref()?)));
+            let without = outcome.failure.as_ref().filter(|_| outcome.failed_without);
+            let all = std::iter::once(without).chain(outcome.dropped.iter().map(Option::as_ref));
+            let failed = names().zip(all).filter_map(|(name, why)| Some((name, why?)));
             let failures: Map<String, Value> =
-                dropped.map(|(name, why)| (name.clone(), json!(why))).collect();
+                failed.map(|(name, why)| (name.to_owned(), json!(why))).collect();
             json!({
                 "name": outcome.name,
                 "version": outcome.version,

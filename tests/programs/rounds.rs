@@ -42,7 +42,9 @@ pub(crate) struct Outcome {
     pub(crate) rounds: Vec<Round>,
     /// The first line says it all, more may follow.
     pub(crate) failure: Option<String>,
-    /// Why the program does not run on under a prefix, where there are several.
+    /// It is of the program as it is, or of what all have in common.
+    pub(crate) failed_without: bool,
+    /// Why the program does not run on under a prefix.
     pub(crate) dropped: Vec<Option<String>>,
 }
 
@@ -59,10 +61,12 @@ pub(crate) fn run(
         version: String::new(),
         rounds: Vec::new(),
         failure: None,
+        failed_without: false,
         dropped: vec![None; prefixes.len()],
     };
     progress.started(&scenario.name);
     let failure = measure(scenario, place, prefixes, rounds, progress, &mut outcome).err();
+    outcome.failed_without = failure.is_some();
     outcome.failure = failure.or_else(|| outcome.dropped.iter().flatten().next().cloned());
     place.done_with(&scenario.name);
     outcome
@@ -89,8 +93,10 @@ fn measure(
     while number <= rounds {
         let mut figures = vec![None; all];
         for turn in 0..all {
-            // Another one goes first in each round, but what is expected is found without.
-            let which = (turn + number as usize - 1) % all;
+            // Another one goes first in each round, but what is expected is found without; and every second round goes backwards, so that
+            // nobody always comes after the same other.
+            let step = if number % 2 == 0 { all - turn } else { turn };
+            let which = (step + number as usize - 1) % all;
             let prefix = which.checked_sub(1).map(|prefix| &prefixes[prefix]);
             if which > 0 && outcome.dropped[which - 1].is_some() {
                 continue;
@@ -100,8 +106,10 @@ fn measure(
             progress.step(&format!("{who} (of {rounds})"), Some(left));
             match one(scenario, place, prefix, number == 1, &who, &mut expected, progress) {
                 Ok(run) => figures[which] = Some(run),
-                Err(why) if which > 0 && prefixes.len() > 1 && !process::interrupted() => {
-                    progress.note(&format!("{why}: not run again"));
+                Err(why) if which > 0 && !process::interrupted() => {
+                    if prefixes.len() > 1 {
+                        progress.note(&format!("{why}: not run again"));
+                    }
                     outcome.dropped[which - 1] = Some(why);
                 }
                 Err(why) => return Err(why),
@@ -112,6 +120,9 @@ fn measure(
             rounds = FEW_ROUNDS.max(number);
         }
         outcome.rounds.push(Round(figures));
+        if outcome.dropped.iter().all(Option::is_some) {
+            break;
+        }
         number += 1;
     }
     if process::interrupted() { Err("interrupted".to_owned()) } else { Ok(()) }

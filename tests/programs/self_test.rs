@@ -92,7 +92,12 @@ fn check_several(crashes: &Scenario, place: &Place) -> Result<(), String> {
     let outcome = rounds::run(crashes, place, &prefixes, Some(3), &mut Progress::silent());
     let ran: Vec<Vec<bool>> =
         outcome.rounds.iter().map(|round| round.0.iter().map(Option::is_some).collect()).collect();
-    let right = outcome.failure.as_ref().is_some_and(|f| f.contains("round 1, libdl, run: signal: 11"))
+    let alone = rounds::run(crashes, place, &prefixes[..1], Some(3), &mut Progress::silent());
+    let right = alone.dropped[0].is_some()
+        && !alone.failed_without
+        && alone.rounds.len() == 1
+        && alone.rounds[0].0[0].is_some()
+        && outcome.failure.as_ref().is_some_and(|f| f.contains("round 1, libdl, run: signal: 11"))
         && ran == vec![vec![true, false, true]; 3]
         && outcome.dropped[1].is_none();
     if right {

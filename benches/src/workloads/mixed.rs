@@ -115,6 +115,11 @@ fn mstress(job: &Job) -> Outcome {
     })
 }
 
+/// Where a thread leaves the last part of a pass, and finds what another has left there a pass before.
+fn place(thread: u64, pass: u64, threads: usize) -> usize {
+    (thread + pass) as usize % threads
+}
+
 /// Orders of freeing that are neither a stack nor a queue.
 fn odd_patterns(job: &Job) -> Outcome {
     let (passes, objects, threads) = (job.times("passes"), job.get("objects"), job.get("threads"));
@@ -126,7 +131,7 @@ fn odd_patterns(job: &Job) -> Outcome {
             let drop_all = |sum: &mut Sum, all: Vec<Vec<u64>>| {
                 all.into_iter().for_each(|object| sum.add(object[0] + object.capacity() as u64));
             };
-            for _ in 0..passes {
+            for pass in 0..passes {
                 // Sizes go up in steps; the smaller a step's size, the more objects it has.
                 let mut all = Vec::with_capacity(objects);
                 let mut bytes = 8 + random.below(8);
@@ -145,8 +150,8 @@ fn odd_patterns(job: &Job) -> Outcome {
                 while let Some(object) = all.pop() {
                     sum.add(object[0] + object.capacity() as u64);
                 }
-                let next = (thread as usize + 1) % threads;
-                let before = mem::replace(&mut *late[next].lock().expect("no thread panics"), last);
+                let place = &late[place(thread, pass, threads)];
+                let before = mem::replace(&mut *place.lock().expect("no thread panics"), last);
                 drop_all(&mut sum, before);
             }
             sum
@@ -155,4 +160,21 @@ fn odd_patterns(job: &Job) -> Outcome {
         left.for_each(|object| sum.add(object[0] + object.capacity() as u64));
         sum
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_last_part_of_a_pass_is_left_to_another_thread() {
+        for threads in 2..9 {
+            for pass in 0..20 {
+                let places = |pass| (0..threads as u64).map(move |thread| place(thread, pass, threads));
+                assert_eq!(places(pass).collect::<BTreeSet<_>>().len(), threads);
+                assert!(places(pass).zip(places(pass + 1)).all(|(now, next)| now != next));
+            }
+        }
+    }
 }

@@ -29,6 +29,12 @@ pub(crate) fn failed(message: impl Into<String>) -> Failure {
     Failure::Failed(message.into())
 }
 
+/// What went wrong, without the number that std adds.
+pub(crate) fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 impl From<io::Error> for Failure {
     fn from(e: io::Error) -> Self {
         Self::Output(e)

@@ -74,7 +74,8 @@ pub(super) struct Parsed {
 pub(super) fn parse(line: &str) -> Option<Parsed> {
     let mut words = line.split_whitespace();
     let len = words.next()?.strip_prefix(NAME)?.strip_prefix("/len=")?;
-    let len = len.split('-').next()?.parse().ok()?;
+    // A name that comes again gets a number from Go: `len=100#01-2`.
+    let len = len.split(['#', '-']).next()?.parse().ok()?;
     let n = words.next()?.parse().ok()?;
     let rest: Vec<&str> = words.collect();
     let value = |unit: &str| rest.chunks_exact(2).find(|pair| pair[1] == unit).map(|pair| pair[0]);

@@ -180,7 +180,7 @@ pub(super) mod tests {
         };
         let run = |(seconds, peak_kib): (f64, f64), round: u32| Run {
             round,
-            position: 0,
+            position: Some(0),
             seconds: seconds * (1.0 + f64::from(round) / 1e6),
             wall_seconds: seconds,
             user_seconds: seconds,

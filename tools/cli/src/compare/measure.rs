@@ -107,7 +107,7 @@ fn one(
     let usage = ended.usage;
     let run = Run {
         round: turn.round,
-        position: turn.position,
+        position: Some(turn.position),
         seconds: report.seconds,
         wall_seconds: usage.wall_seconds,
         user_seconds: usage.user_seconds,

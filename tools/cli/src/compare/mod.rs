@@ -48,9 +48,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Earlier::OverTime(seen) => show_over_time(args, &seen),
         };
     }
+    if args.over_time && args.seeds.len() > 1 {
+        return Err(bad_input("--over-time watches one load, so --seeds takes one seed there"));
+    }
     if args.programs {
         return programs(args);
     }
+    // Before anything is built: that is no other work.
+    let machine = this_machine();
     let mut peers = if args.preload { preloaded(args)? } else { linked(args)? };
     let Some(first) = peers.next().transpose()? else {
         return Err(bad_input("there is no allocator to run"));
@@ -59,13 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let workloads = asked(args, &first)?;
     let peers: Vec<Peer> = iter::once(Ok(first)).chain(peers).collect::<Result<_, _>>()?;
     if args.over_time {
-        return watch(args, peers);
+        return watch(args, peers, machine);
     }
     if args.list {
         return list(&peers, &workloads);
     }
     let settings = settings(args);
-    let machine = this_machine();
     let rows = measure::run(&peers, &workloads, &settings, Duration::from_secs(args.limit))?;
     let results = Results {
         kind: if args.preload { Kind::Preload } else { Kind::Workloads },
@@ -87,7 +91,7 @@ fn programs(args: &Args) -> Result<(), Failure> {
     let source = build::Source::find(args.source.as_deref())?;
     let settings = Settings { seeds: Vec::new(), scale: 1.0, ..settings(args) };
     let machine = this_machine();
-    let (allocators, rows) = programs::run(&source, &chosen, &args.workload, settings.rounds)?;
+    let (allocators, rows) = programs::run(&source, &chosen, &args.workload, &settings)?;
     let gort = env!("CARGO_PKG_VERSION").to_owned();
     show(args, &Results { kind: Kind::Programs, gort, machine, settings, allocators, rows })
 }
@@ -107,7 +111,7 @@ fn asked(args: &Args, peer: &Peer) -> Result<Vec<Workload>, Failure> {
 }
 
 /// `--over-time`.
-fn watch(args: &Args, mut peers: Vec<Peer>) -> Result<(), Failure> {
+fn watch(args: &Args, mut peers: Vec<Peer>, machine: Machine) -> Result<(), Failure> {
     let watched = Watched::choose(&args.workload)?;
     let set = watched.settings(args.quick, &args.set);
     if let Some(ours) = peers.iter().position(|peer| peer.info.ours) {
@@ -115,7 +119,7 @@ fn watch(args: &Args, mut peers: Vec<Peer>) -> Result<(), Failure> {
     }
     let seed = args.seeds.first().copied().unwrap_or(USUAL.2[0]);
     let limit = Duration::from_secs(args.limit);
-    let seen = over_time::run(&peers, this_machine(), watched, seed, set, limit);
+    let seen = over_time::run(&peers, machine, watched, seed, set, limit);
     show_over_time(args, &seen)
 }
 
@@ -134,7 +138,7 @@ fn show(args: &Args, results: &Results) -> Result<(), Failure> {
     match results.failures().count() {
         0 => Ok(()),
         1 => Err(failed("one allocator crashed on one row")),
-        n => Err(failed(format!("allocators crashed on {n} rows"))),
+        n => Err(failed(format!("allocators crashed in {n} places of the table"))),
     }
 }
 
@@ -144,7 +148,7 @@ fn write_out(
     figures: &impl Serialize,
     chart: impl Fn() -> Result<String, String>,
 ) -> Result<(), Failure> {
-    io::stdout().write_all(report(Form::Terminal).as_bytes())?;
+    // Files first: nobody may be reading any more what is printed.
     if let Some(file) = &args.markdown {
         save(file, &report(Form::Markdown))?;
     }
@@ -156,6 +160,7 @@ fn write_out(
     if let Some(file) = &args.svg {
         save(file, &chart().map_err(|e| failed(format!("cannot draw the chart: {e}")))?)?;
     }
+    io::stdout().write_all(report(Form::Terminal).as_bytes())?;
     Ok(())
 }
 
@@ -187,6 +192,7 @@ fn linked(args: &Args) -> Result<Peers<'_>, Failure> {
             .collect();
         let leave_out = match target.name.as_str() {
             peers::OURS => "nothing can be compared without it".to_owned(),
+            _ if others.is_empty() => "there is no other to hold gort against".to_owned(),
             _ => format!("--allocators {} leaves it out", others.join(",")),
         };
         let program = source.build(&target, &what, &leave_out)?;

@@ -34,8 +34,8 @@ pub(crate) struct Args {
     /// Do so many times the work
     #[arg(long, value_name = "F", value_parser = scale)]
     pub(super) scale: Option<f64>,
-    /// Set a workload's parameter; may be given again
-    #[arg(long, value_name = "PARAMETER=VALUE", value_parser = setting)]
+    /// Set a workload's parameter, to a number with an optional k, m or g; may be given again
+    #[arg(long, value_name = "PARAMETER=NUMBER", value_parser = setting)]
     pub(super) set: Vec<String>,
     /// Compare libraries instead: gort's and those of Debian's packages, preloaded into the program of glibc
     #[arg(long)]
@@ -61,10 +61,10 @@ pub(crate) struct Args {
     pub(super) svg: Option<PathBuf>,
     /// Show what an earlier run has written with --json; nothing is run
     #[arg(long, value_name = "FILE", conflicts_with_all = ["workload", "allocators", "rounds", "seeds", "quick", "scale", "set", "preload",
-          "list", "source", "binaries"])]
+          "list", "source", "binaries", "limit"])]
     pub(super) from: Option<PathBuf>,
     /// Print the allocators and the workloads; nothing is run
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["rounds", "seeds", "quick", "scale", "set", "details", "markdown", "json", "svg"])]
     pub(super) list: bool,
     /// The checkout of gort to build from [default: the one around this directory]
     #[arg(long, value_name = "DIR")]
@@ -82,7 +82,7 @@ Examples:
   gort compare --quick
   gort compare --list
   gort compare --markdown compare.md --json compare.json --svg compare.svg
-  gort compare --workload larson,xmalloc --allocators mimalloc3,jemalloc --rounds 15
+  gort compare --workload larson,xmalloc-1-1 --allocators mimalloc3,jemalloc --rounds 15
   gort compare --workload larson --set threads=8 --seeds 1,2,3
   gort compare --preload --quick
   gort compare --over-time --svg memory.svg
@@ -118,9 +118,13 @@ fn scale(s: &str) -> Result<f64, String> {
 }
 
 fn setting(s: &str) -> Result<String, String> {
+    let is_number = |value: &str| {
+        let digits = value.strip_suffix(['k', 'm', 'g', 'K', 'M', 'G']).unwrap_or(value);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
     match s.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok(s.to_owned()),
-        _ => Err("not PARAMETER=VALUE".to_owned()),
+        Some((name, value)) if !name.is_empty() && is_number(value) => Ok(s.to_owned()),
+        _ => Err("not PARAMETER=NUMBER (threads=4, live=64k)".to_owned()),
     }
 }
 

@@ -59,6 +59,9 @@ pub(super) struct Series {
     pub(super) work_seconds: f64,
     /// Seconds since the start of the process, and the KiB of it that were resident.
     pub(super) points: Vec<(f64, f64)>,
+    /// The most that was resident, by the kernel's own count: a peak may be over before the next look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peak_kib: Option<f64>,
     /// What a workload of phases saw itself: in each phase when it was full, and when it was over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) marks: Vec<Mark>,
@@ -99,7 +102,7 @@ impl Series {
     }
 
     pub(super) fn peak(&self) -> f64 {
-        self.points.iter().map(|(_, kib)| *kib).fold(0.0, f64::max)
+        self.points.iter().map(|(_, kib)| *kib).chain(self.peak_kib).fold(0.0, f64::max)
     }
 
     /// What was resident so many seconds after the load, if the process was still there.
@@ -145,31 +148,23 @@ pub(super) fn run(
     let mut series = Vec::with_capacity(peers.len());
     for (number, peer) in peers.iter().enumerate() {
         let step = Step::new(&format!("watching {} ({} of {})", peer.name(), number + 1, peers.len()));
-        let allocator = peer.info.clone();
         let seen = watch(peer, workload.name, seed, &set, limit);
         step.done();
-        series.push(match seen {
-            Ok((work_seconds, marks, points)) => {
-                Series { allocator, work_seconds, points, marks, failure: None }
-            }
-            Err(failure) => Series {
-                allocator,
-                work_seconds: 0.0,
-                points: Vec::new(),
-                marks: Vec::new(),
-                failure: Some(failure),
-            },
-        });
+        series.push(seen.unwrap_or_else(|failure| Series {
+            allocator: peer.info.clone(),
+            work_seconds: 0.0,
+            points: Vec::new(),
+            peak_kib: None,
+            marks: Vec::new(),
+            failure: Some(failure),
+        }));
     }
     let gort = env!("CARGO_PKG_VERSION").to_owned();
     OverTime { gort, machine, workload: workload.name.to_owned(), seed, set, series }
 }
 
-/// Seconds of the load, what it saw itself, and seconds and KiB from outside.
-type Seen = (f64, Vec<Mark>, Vec<(f64, f64)>);
-
 /// What was seen, or why nothing was.
-fn watch(peer: &Peer, workload: &str, seed: u64, set: &[String], limit: Duration) -> Result<Seen, String> {
+fn watch(peer: &Peer, workload: &str, seed: u64, set: &[String], limit: Duration) -> Result<Series, String> {
     let mut command = peer.command();
     command.args(["run", workload, "--seed", &seed.to_string()]);
     for setting in set {
@@ -192,7 +187,14 @@ fn watch(peer: &Peer, workload: &str, seed: u64, set: &[String], limit: Duration
     if points.is_empty() {
         return Err(format!("it ended within {} ms, too soon to see anything", EVERY.as_millis()));
     }
-    Ok((report.seconds, report.marks, points))
+    Ok(Series {
+        allocator: peer.info.clone(),
+        work_seconds: report.seconds,
+        points,
+        peak_kib: Some(ended.usage.peak_kib as f64),
+        marks: report.marks,
+        failure: None,
+    })
 }
 
 fn resident_pages(pid: u32) -> Option<f64> {
@@ -208,7 +210,7 @@ mod tests {
         let allocator =
             Allocator { name: "a".to_owned(), version: String::new(), build: String::new(), ours: true };
         let points = vec![(0.5, 100.0), (1.5, 900.0), (2.5, 700.0), (3.5, 300.0)];
-        let series = Series { allocator, work_seconds: 2.0, points, marks: vec![], failure: None };
+        let series = Series { allocator, work_seconds: 2.0, points, peak_kib: None, marks: vec![], failure: None };
         assert_eq!((series.peak(), series.last()), (900.0, Some(300.0)));
         assert_eq!((series.at(0.0), series.at(1.0), series.at(5.0)), (Some(700.0), Some(300.0), None));
         assert_eq!(series.line(false).next(), Some((-1.5, 100.0)));
@@ -227,10 +229,10 @@ mod tests {
             Allocator { name: "a".to_owned(), version: String::new(), build: String::new(), ours: true };
         let marks = vec![mark(8), mark(1), mark(6), mark(2)];
         let points = vec![(0.5, 100.0), (1.5, 200.0), (2.5, 900.0)];
-        let series = Series { allocator, work_seconds: 2.0, points, marks, failure: None };
+        let series = Series { allocator, work_seconds: 2.0, points, peak_kib: Some(950.0), marks, failure: None };
         let live = |full| series.phases(full).map(|mark| mark.live).collect::<Vec<_>>();
         assert_eq!((live(true), live(false)), (vec![8, 6], vec![1, 2]));
-        assert_eq!((series.mean(), series.marks[0].ratio()), (Some(150.0), 2.0));
+        assert_eq!((series.mean(), series.peak(), series.marks[0].ratio()), (Some(150.0), 950.0, 2.0));
         assert_eq!(series.line(true).next(), Some((0.5, 100.0)));
     }
 }

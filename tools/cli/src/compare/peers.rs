@@ -1,7 +1,7 @@
 //! The allocators under comparison: each a program of its own, or the program of glibc with a library in front of it.
 
 use std::fs;
-use std::io;
+use std::iter;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +30,7 @@ pub(super) struct Peer {
     program: PathBuf,
     preload: Option<PathBuf>,
     environment: Option<(&'static str, &'static str)>,
-    stamp: Stamp,
+    stamps: Vec<Stamp>,
 }
 
 /// What is another once a program has been built anew.
@@ -57,6 +57,7 @@ impl Peer {
     pub(super) fn preloaded(info: Allocator, program: PathBuf, library: PathBuf) -> Result<Self, Failure> {
         let mut peer = Self::unknown(&info.name, program)?;
         peer.info = info;
+        peer.stamps.push(stamp(&library)?);
         peer.preload = Some(library);
         Ok(peer)
     }
@@ -68,9 +69,8 @@ impl Peer {
             build: String::new(),
             ours: name == OURS,
         };
-        let stamp =
-            stamp(&program).map_err(|e| bad_input(format!("cannot use {}: {e}", program.display())))?;
-        Ok(Self { info, program, preload: None, environment: None, stamp })
+        let stamps = vec![stamp(&program)?];
+        Ok(Self { info, program, preload: None, environment: None, stamps })
     }
 
     /// The same with a variable set, under another name.
@@ -79,7 +79,7 @@ impl Peer {
         info.name = format!("{} {}", info.name, variable.1);
         info.build = format!("{}, {}={}", info.build, variable.0, variable.1);
         let (program, preload) = (self.program.clone(), self.preload.clone());
-        Self { info, program, preload, environment: Some(variable), stamp: self.stamp }
+        Self { info, program, preload, environment: Some(variable), stamps: self.stamps.clone() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -111,15 +111,19 @@ impl Peer {
 
     /// A program that changes while it is measured would make two of one.
     pub(super) fn unchanged(&self) -> Result<(), Failure> {
-        if stamp(&self.program).ok() == Some(self.stamp) {
-            return Ok(());
+        let files = iter::once(&self.program).chain(&self.preload);
+        match files.zip(&self.stamps).find(|(file, before)| stamp(file).ok().as_ref() != Some(*before)) {
+            None => Ok(()),
+            Some((file, _)) => {
+                Err(failed(format!("{} was built anew while it was measured: start again", file.display())))
+            }
         }
-        Err(failed(format!("{} was built anew while it was measured: start again", self.program.display())))
     }
 }
 
-fn stamp(program: &Path) -> io::Result<Stamp> {
-    let meta = fs::metadata(program)?;
+fn stamp(file: &Path) -> Result<Stamp, Failure> {
+    let meta =
+        fs::metadata(file).map_err(|e| bad_input(format!("cannot use {}: {e}", file.display())))?;
     Ok((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))
 }
 

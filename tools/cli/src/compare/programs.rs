@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::build::Source;
 use super::libraries;
-use super::results::{Allocator, Cell, Row, Run};
+use super::results::{Allocator, Cell, Row, Run, Settings};
 use crate::failure::{Failure, failed};
 
 /// gort, as the runner calls it.
@@ -55,7 +55,7 @@ pub(super) fn run(
     source: &Source,
     chosen: &[String],
     only: &[String],
-    rounds: u32,
+    settings: &Settings,
 ) -> Result<(Vec<Allocator>, Vec<Row>), Failure> {
     let mut allocators = Vec::with_capacity(chosen.len());
     let mut under = Vec::with_capacity(chosen.len());
@@ -72,7 +72,7 @@ pub(super) fn run(
             under.push(format!("env LD_PRELOAD={}", library.display()));
         }
     }
-    let written = call(source, &under, only, rounds)?;
+    let written = call(source, &under, only, settings)?;
     if written.under.len() != under.len() {
         return Err(failed("the runner of tests/programs did not run all that it was asked to"));
     }
@@ -102,7 +102,7 @@ fn glibc() -> Allocator {
 }
 
 /// Starts the runner, which tells on stderr how far it is.
-fn call(source: &Source, under: &[String], only: &[String], rounds: u32) -> Result<Written, Failure> {
+fn call(source: &Source, under: &[String], only: &[String], settings: &Settings) -> Result<Written, Failure> {
     let file = FileInTemp(env::temp_dir().join(format!("gort-compare-programs-{}.json", process::id())));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -113,10 +113,13 @@ fn call(source: &Source, under: &[String], only: &[String], rounds: u32) -> Resu
         "programs",
         "--",
         "--rounds",
-        &rounds.to_string(),
+        &settings.rounds.to_string(),
         "--json",
     ]);
     command.arg(&file.0).current_dir(source.path()).env("GORT_PROGRAMS", "1").env_remove("LD_PRELOAD");
+    if settings.quick {
+        command.args(["--load", "25"]);
+    }
     for prefix in under {
         command.args(["--under", prefix]);
     }
@@ -148,10 +151,10 @@ impl Drop for FileInTemp {
 }
 
 fn row(program: &Program, keys: &[&str]) -> Row {
-    let cell = |(position, key): (usize, &&str)| {
+    let cell = |key: &&str| {
         let runs: Vec<Run> = (1..)
             .zip(&program.rounds)
-            .filter_map(|(round, figures)| Some(run_of(round, position, figures.get(*key)?)))
+            .filter_map(|(round, figures)| Some(run_of(round, figures.get(*key)?)))
             .collect();
         // What all have in common fails for all: the program is not there, or its inputs cannot be made.
         let failure = match program.failures.get(*key) {
@@ -167,14 +170,14 @@ fn row(program: &Program, keys: &[&str]) -> Row {
         seed: None,
         checksum: None,
         operations: None,
-        cells: keys.iter().enumerate().map(cell).collect(),
+        cells: keys.iter().map(cell).collect(),
     }
 }
 
-fn run_of(round: u32, position: usize, figures: &Figures) -> Run {
+fn run_of(round: u32, figures: &Figures) -> Run {
     Run {
         round,
-        position,
+        position: None,
         seconds: figures.seconds,
         wall_seconds: figures.seconds,
         user_seconds: figures.cpu_seconds,
@@ -195,7 +198,7 @@ mod tests {
             {"name":"git","version":"git 2","failure":"f","failures":{"libjemalloc":"round 1: signal: 11\n  more"},
              "rounds":[{"glibc":{"seconds":2,"cpu_seconds":1,"peak_kib":30},"gort":{"seconds":1,"cpu_seconds":1,"peak_kib":20}},
                        {"glibc":{"seconds":3,"cpu_seconds":1,"peak_kib":30},"gort":{"seconds":4,"cpu_seconds":1,"peak_kib":20}}]},
-            {"name":"none","version":"","failure":"none: not installed","failures":{},"rounds":[]}]}"#;
+            {"name":"none","version":"","failure":"none: not installed","failures":{"glibc":"none: not installed"},"rounds":[]}]}"#;
         let written: Written = serde_json::from_str(text).unwrap();
         let rows: Vec<Row> =
             written.programs.iter().map(|p| row(p, &["gort", "glibc", "libjemalloc"])).collect();

@@ -1,7 +1,7 @@
 //! How far it is: bars on a terminal, and a line now and then for a file.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,9 +16,9 @@ pub(super) fn on_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// A line for whoever watches.
+/// A line for whoever watches, if anybody still does.
 pub(super) fn say(line: &str) {
-    eprintln!("gort: {line}");
+    let _ = writeln!(io::stderr(), "gort: {line}");
 }
 
 /// One step of unknown length.

@@ -88,12 +88,14 @@ pub(super) struct Cell {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) round: u32,
-    /// Which of its row's runs in the round it was, from 0.
-    pub(super) position: usize,
+    /// Which of its row's runs in the round it was, from 0, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) position: Option<usize>,
     /// The work itself.
     pub(super) seconds: f64,
     /// All of the process.
     pub(super) wall_seconds: f64,
+    /// Where system time is missing, that is in it.
     pub(super) user_seconds: f64,
     /// What only the kernel counts is missing where a program is more than one process.
     #[serde(default, skip_serializing_if = "Option::is_none")]

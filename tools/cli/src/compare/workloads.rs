@@ -17,6 +17,9 @@ pub(super) struct Workload {
 #[derive(Clone, Deserialize)]
 pub(super) struct Parameter {
     pub(super) name: String,
+    /// What it is unless it is set.
+    #[serde(default)]
+    default: u64,
 }
 
 /// What `run` says.
@@ -67,12 +70,17 @@ pub(super) fn choose(all: Vec<Workload>, asked: &[String]) -> Result<Vec<Workloa
     Ok(all.into_iter().filter(|w| asked.is_empty() || asked.iter().any(|name| is(w, name))).collect())
 }
 
-/// Whether each workload has each parameter that is set.
+/// Whether each workload has each parameter that is set, and can be done with it.
 pub(super) fn check_parameters(chosen: &[Workload], set: &[String]) -> Result<(), Failure> {
     for setting in set {
-        let name = setting.split('=').next().unwrap_or_default();
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        let is_zero = value.trim_end_matches(char::is_alphabetic).bytes().all(|b| b == b'0');
         for workload in chosen {
-            if workload.parameters.iter().all(|p| p.name != name) {
+            let parameter = workload.parameters.iter().find(|p| p.name == name);
+            if is_zero && parameter.is_some_and(|p| p.default != 0) {
+                return Err(bad_input(format!("--set: {name} of {} must be at least 1", workload.name)));
+            }
+            if parameter.is_none() {
                 let names: Vec<&str> = workload.parameters.iter().map(|p| p.name.as_str()).collect();
                 let has = if names.is_empty() {
                     "has none".to_owned()
@@ -96,7 +104,7 @@ mod tests {
 
     fn all() -> Vec<Workload> {
         let text = r#"[
-            {"name":"larson","group":"server","about":"a","parameters":[{"name":"threads","default":"2","about":"x"}]},
+            {"name":"larson","group":"server","about":"a","parameters":[{"name":"threads","default":2,"about":"x"},{"name":"hold","default":0,"about":"y"}]},
             {"name":"mstress","group":"server","about":"b","published":"c","threads":2,"parameters":[]},
             {"name":"trees","group":"language","about":"b"}]"#;
         serde_json::from_str(text).unwrap()
@@ -120,5 +128,7 @@ mod tests {
         assert!(check("threads=4", 1).is_ok());
         assert!(check("threads=4", 2).is_err());
         assert!(check("thread=4", 1).is_err());
+        assert!(check("threads=00k", 1).is_err());
+        assert!(check("hold=0", 1).is_ok());
     }
 }

@@ -10,10 +10,9 @@ mod library;
 mod stats_file;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, bad_input};
+use crate::failure::{Failure, bad_input, cause};
 
 /// Run a program on gort's heap, without changing it
 ///
@@ -107,6 +106,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     {
         return Err(bad_input("--stats-json and --sizes name the same file"));
     }
+    for (_, file) in &paths {
+        stats_file::remove_earlier(Path::new(file))?;
+    }
     if !paths.is_empty() {
         // The program keeps the number of this process.
         environment.push(("GORT_STATS_PID".into(), std::process::id().to_string().into()));
@@ -149,12 +151,6 @@ fn not_found(message: String) -> Failure {
 /// A program that is there and cannot be run: exit code 126, as a shell has it.
 fn not_run(message: String) -> Failure {
     Failure::Command { message, code: 126 }
-}
-
-/// What went wrong, without the number that std adds.
-fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// In quotes, and on one line whatever it is.

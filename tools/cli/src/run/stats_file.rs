@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{cause, kernel, shown};
-use crate::failure::{Failure, bad_input};
+use super::{kernel, shown};
+use crate::failure::{Failure, bad_input, cause};
 
-/// The absolute path of the file that `option` names. What is there of an earlier run is removed: what is there afterwards is this run's.
+/// The absolute path of the file that `option` names, where a file can be written.
 pub(super) fn prepare(option: &str, file: &Path) -> Result<PathBuf, Failure> {
     let refuse_for = |why: &str| bad_input(format!("{option} {} cannot be written: {why}", shown(file)));
     let refuse = |e: io::Error| refuse_for(&cause(&e));
@@ -46,8 +46,15 @@ pub(super) fn prepare(option: &str, file: &Path) -> Result<PathBuf, Failure> {
     if let Some(directory) = file.parent() {
         kernel::access(directory, libc::W_OK | libc::X_OK).map_err(refuse)?;
     }
-    std::fs::remove_file(&file).map_err(refuse)?;
     Ok(file)
+}
+
+/// Removes what is there of an earlier run, so that what is there afterwards is this run's.
+pub(super) fn remove_earlier(file: &Path) -> Result<(), Failure> {
+    if !file.is_file() {
+        return Ok(());
+    }
+    std::fs::remove_file(file).map_err(|e| bad_input(format!("cannot replace {}: {}", shown(file), cause(&e))))
 }
 
 const TOO_LONG: &str = "its path is too long";

@@ -10,7 +10,7 @@ use super::fit::{Limits, MOST_CLASSES, NoFit, fit_or};
 use super::histogram::{self, Row};
 use super::waste::Demand;
 use super::{Args, shown, svg};
-use crate::failure::{Failure, bad_input, failed};
+use crate::failure::{Failure, bad_input, cause, failed};
 
 /// Classes of Go's table, class 0 not counted.
 pub(super) const GO_CLASSES: usize = 67;
@@ -118,12 +118,7 @@ fn no_fit(why: NoFit, limits: Limits) -> Failure {
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(file, bytes).map_err(|e| {
-        let (name, text) = (file.display().to_string(), e.to_string());
-        bad_input(format!(
-            "cannot write {}: {}",
-            name.escape_debug(),
-            text.split(" (os error").next().unwrap_or_default()
-        ))
+        failed(format!("cannot write {}: {}", file.display().to_string().escape_debug(), cause(&e)))
     })
 }
 

@@ -3,8 +3,9 @@
 //! A line is a size in bytes, how many objects of it were ever allocated, how many lived at the heap's peak (as many, if that is left
 //! out), and their alignment (16, if that is left out). Empty lines and what follows a `#` mean nothing.
 
-use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::failure::cause;
 
 /// Objects of one size and alignment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,12 +36,6 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Row>, String> {
         }
     }
     Ok(rows)
-}
-
-/// What went wrong, without the number that std adds.
-fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Adds the rows of a file; the error is a line's number and what is wrong with it.
