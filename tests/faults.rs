@@ -5,9 +5,11 @@
 
 mod common;
 
+use std::sync::Barrier;
 use std::thread;
 
 use common::{Case, Ledger, Object, PAGE, Random, check_heap, fork, layout, wait_for};
+use gort::Call;
 
 const MIB: usize = 1 << 20;
 /// What is huge from `GODEBUG` on: little above the size at which pages are moved.
@@ -271,4 +273,41 @@ fn survives_with_others_alive(n: u64, ledger: &mut Ledger) {
     refuse_nothing();
     program.free_all(ledger);
     assert_eq!(Ledger::of(&gort::stats()), *ledger);
+}
+
+/// From the ninth thread on, threads have their pages from allocators of their own. What those have free serves all when the heap cannot grow.
+#[test]
+fn no_page_stays_with_a_group_when_memory_ends() {
+    Case::new("no_page_stays_with_a_group_when_memory_ends", "it").succeeds(|| {
+        const LARGE: usize = 400_000;
+        let (many, done) = (40 * MIB / LARGE, Barrier::new(17));
+        // Chunks that can be lent, and headers for all that is to come.
+        drop((0..2_500).map(|i| Object::new(layout(40_000, 8), i)).collect::<Vec<_>>());
+        thread::scope(|s| {
+            let work = || {
+                drop((0..many).map(|i| Object::new(layout(LARGE, 8), i as u64)).collect::<Vec<_>>());
+                done.wait();
+                done.wait();
+            };
+            (0..16).for_each(|_| _ = s.spawn(work));
+            done.wait();
+            gort::free_os_memory();
+            // The heap cannot grow.
+            gort::refuse_calls(Call::Protect, libc::ENOMEM, 0, u64::MAX);
+            let mut all = Vec::with_capacity((1 << 30) / LARGE);
+            while let Some(object) = Object::try_new(layout(LARGE, 8), all.len() as u64) {
+                all.push(object);
+            }
+            gort::refuse_calls(Call::Protect, 0, 0, 0);
+            let stats = gort::stats();
+            done.wait();
+            // A little less than an object between others, and what the threads' caches have.
+            assert!(
+                stats.heap_idle < 4 * MIB as u64,
+                "{} are free, {} in use",
+                stats.heap_idle,
+                stats.heap_inuse
+            );
+        });
+    });
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering::R
 use std::time::{Duration, Instant};
 use std::{fs, ptr, thread};
 
-use common::{Case, Object, PAGE, layout, resident, seconds_until};
+use common::{Case, Object, PAGE, class_of, layout, resident, seconds_until};
 use gort::GoAlloc;
 
 const KIB: usize = 1 << 10;
@@ -200,6 +200,29 @@ fn large_objects_of_idle_threads_go_back_to_the_kernel() {
             let bound = THREADS * 32 * KIB + 2 * MIB;
             settles(godebug, floor, bound, bound + THREADS * (WINDOW + METADATA));
         });
+    });
+}
+
+/// A thread leaves objects in the transfer cache of a class that nobody uses after it; other threads have other sizes.
+#[test]
+fn what_nobody_needs_any_more_leaves_the_transfer_caches() {
+    // Nobody else in the process has objects of this size.
+    const SIZE: usize = 1_792;
+    let class = class_of(layout(SIZE, 8));
+    let transferred = || {
+        let row = gort::contention_by_size()[class];
+        row.objects_in - row.objects_out
+    };
+    without_and_with_background("what_nobody_needs_any_more_leaves_the_transfer_caches", |godebug| {
+        thread::scope(|s| {
+            s.spawn(|| drop((0..2_000).map(|i| Object::new(layout(SIZE, 8), i)).collect::<Vec<_>>()));
+        });
+        assert!(transferred() > 200, "only {} objects: the test has no subject", transferred());
+        let took = seconds_until(10, || {
+            go_on(godebug);
+            transferred() == 0
+        });
+        assert!(took.is_some(), "{godebug}: {} objects stay", transferred());
     });
 }
 

@@ -14,6 +14,7 @@ use crate::mcache::{Entered, MCache};
 /// its bytes. `inside` is in the frame of the door.
 #[inline]
 pub(super) fn alloc(
+    entered: &Entered,
     mcache: &MCache,
     heap: &Heap,
     class: Class,
@@ -23,7 +24,7 @@ pub(super) fn alloc(
     if !mcache.is_sampled(class) {
         return None;
     }
-    let p = place(heap, &Request { bytes: class.size(), usable, class: Some(class) }, inside)?;
+    let p = place(entered, heap, &Request { bytes: class.size(), usable, class: Some(class) }, inside)?;
     mcache.count_guarded(class, true, false);
     Some(p)
 }
@@ -31,6 +32,7 @@ pub(super) fn alloc(
 /// As `alloc`, an object of whole pages, zero if `zeroed`; the caller books it.
 #[inline]
 pub(super) fn alloc_large(
+    entered: &Entered,
     mcache: &MCache,
     heap: &Heap,
     n: Pages,
@@ -41,7 +43,7 @@ pub(super) fn alloc_large(
     if bytes.0 > guard::LONGEST.0 || !mcache.is_large_sampled() {
         return None;
     }
-    let p = place(heap, &Request { bytes, usable: bytes.0, class: None }, inside)?;
+    let p = place(entered, heap, &Request { bytes, usable: bytes.0, class: None }, inside)?;
     if zeroed {
         // SAFETY: the object is that long, and nobody else's yet.
         unsafe { p.write_bytes(0, bytes.0) };
@@ -51,10 +53,12 @@ pub(super) fn alloc_large(
 
 #[cold]
 #[inline(never)]
-fn place(heap: &Heap, request: &Request, inside: *const u8) -> Option<*mut u8> {
+fn place(entered: &Entered, heap: &Heap, request: &Request, inside: *const u8) -> Option<*mut u8> {
     if !guard::has_place() {
         return None;
     }
+    // It may be somebody else's `sigaction`.
+    entered.outside(guard::watch_faults);
     guard::alloc(heap, request, &Trace::of_callers(inside)).map(ptr::NonNull::as_ptr)
 }
 

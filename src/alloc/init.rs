@@ -59,10 +59,23 @@ fn configure(heap: &Heap) {
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00000"))]
 static LOAD: extern "C" fn() = load;
 
+/// Runs behind the destructors of the program or library that gort is linked into: a library may be unloaded while threads live that have
+/// used it, and the hook at their exit goes with it. Hooks at forks and at the process's exit the C library forgets by itself.
+#[used]
+// SAFETY: as for `LOAD`; those of the lowest number run last.
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".fini_array.00000"))]
+static UNLOAD: extern "C" fn() = unload;
+
+extern "C" fn unload() {
+    sys::thread::on_exit_over();
+}
+
 /// Registers the fork hooks, so that those which the program registers later may allocate: theirs run while the heap is not locked. A C
-/// library that allocates for a registration (musl) does so while the heap is not being built. Makes up for an environment that came late.
+/// library that allocates for a registration (musl; glibc, when its first few dozen places are taken) does so while the heap is not being
+/// built, and holds no lock of its own that `start` would wait for. The same goes for the hook at the process's exit. Makes up for an environment that came late.
 extern "C" fn load() {
     hook_forks();
+    report::hook_exit();
     if let Some(heap) = heap::heap() {
         configure(heap);
         if sizes::is_on() {

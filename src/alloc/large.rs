@@ -68,7 +68,7 @@ fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
     let mcache = mine(&entered, heap);
     let inside = 0u8;
     if let Some(mcache) = mcache.filter(|_| align <= PAGE_SIZE)
-        && let Some(p) = guarded::alloc_large(mcache, heap, n, zeroed, &raw const inside)
+        && let Some(p) = guarded::alloc_large(&entered, mcache, heap, n, zeroed, &raw const inside)
     {
         mcache.count_large(Some((n.bytes(), size)), None);
         return p;

@@ -215,7 +215,7 @@ fn refill_usable(size: usize, class: Class, usable: usize) -> *mut u8 {
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let p = match mine(&entered, heap) {
-        Some(mcache) => match guarded::alloc(mcache, heap, class, usable, &raw const inside) {
+        Some(mcache) => match guarded::alloc(&entered, mcache, heap, class, usable, &raw const inside) {
             Some(p) => return p,
             // Attaching may have called back here, through the C library, and filled the bin.
             None => mcache.bin(class).pop().unwrap_or_else(|| mcache.alloc_slow(class, heap)),

@@ -24,8 +24,18 @@ pub(super) fn install() {
     }
 }
 
-/// Times that the handler asks for a huge object, a millisecond apart.
+/// Times that the handler asks for an object while others have the lock, a millisecond apart.
 const TRIES: usize = 100;
+
+/// What `ask` answers, or `None` after so many times without an answer.
+fn answer<T>(ask: impl Fn() -> Option<T>) -> Option<T> {
+    (0..TRIES).find_map(|i| {
+        if i > 0 {
+            thread::sleep_ms(1);
+        }
+        ask()
+    })
+}
 
 /// The huge object that a refused access was for, and what is known of it.
 fn huge_of(addr: usize) -> Option<(Huge, Facts)> {
@@ -33,13 +43,7 @@ fn huge_of(addr: usize) -> Option<(Huge, Facts)> {
         return None;
     }
     let heap = heap()?;
-    let ask = |i| {
-        if i > 0 {
-            thread::sleep_ms(1);
-        }
-        heap.huge_of_fault(addr)
-    };
-    (0..TRIES).find_map(ask).flatten()
+    answer(|| heap.huge_of_fault(addr)).flatten()
 }
 
 fn handle(fault: &Fault<'_>) {
@@ -54,7 +58,7 @@ fn handle(fault: &Fault<'_>) {
         return;
     }
     let report = || {
-        let place = if in_place { place_of_fault(fault.addr) } else { None };
+        let place = if in_place { answer(|| place_of_fault(fault.addr)).flatten() } else { None };
         let by = Trace::new(|calls| unwind::callers_of(fault.registers, calls));
         match huge {
             Some((huge, facts)) => report::fault_of_huge(fault, huge, facts, &by),

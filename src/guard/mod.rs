@@ -96,7 +96,6 @@ pub(crate) fn has_place() -> bool {
 /// A guarded object. `None` when there is no place for it, or no memory.
 pub(crate) fn alloc(heap: &Heap, request: &Request, by: &Trace) -> Option<NonNull<u8>> {
     let mut pool = POOL.lock();
-    fault::install();
     let (p, more) = pool.alloc(request, by)?;
     drop(pool);
     heap.book_guarded(more.0 as isize);
@@ -157,8 +156,8 @@ pub(crate) fn release_all(heap: &Heap) -> Bytes {
     gone
 }
 
-/// Reports faults beside objects with mappings of their own, and in those that were freed, from now on.
-#[cfg(feature = "hardened")]
+/// Reports faults in guarded objects' places, and beside objects with mappings of their own and in those that were freed, from now on. May
+/// call a `sigaction` that is somebody else's.
 pub(crate) fn watch_faults() {
     fault::install();
 }
@@ -184,9 +183,10 @@ pub(crate) fn check_invariants() {
     POOL.lock().check_invariants();
 }
 
-/// The place nearest to an address that faulted.
-fn place_of_fault(addr: usize) -> Option<Place> {
-    let mut pool = POOL.lock();
+/// The place nearest to an address that faulted. `None` within the outer option when there is none, without it while somebody has the
+/// lock, who may be the thread that asks.
+fn place_of_fault(addr: usize) -> Option<Option<Place>> {
+    let mut pool = POOL.try_lock()?;
     pool.close();
-    pool.place_near(addr).cloned()
+    Some(pool.place_near(addr).cloned())
 }

@@ -97,7 +97,8 @@ impl Heap {
 
     /// A new huge object, zero; `None` when the OS refuses.
     pub(crate) fn alloc_huge(&self, n: Pages, align: usize) -> Option<NonNull<u8>> {
-        let bytes = mapped_bytes(n).filter(|&bytes| bytes <= isize::MAX as usize - align)?;
+        let most = (isize::MAX as usize).checked_sub(align)?;
+        let bytes = mapped_bytes(n).filter(|&bytes| bytes <= most)?;
         let mut table = self.huge.lock();
         if !self.reserve_huge(&mut table) {
             return None;

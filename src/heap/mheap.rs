@@ -16,7 +16,7 @@ use super::meta::Meta;
 use super::mspan::{Span, State};
 use super::objects;
 use super::pace::Pace;
-use super::shards::Shards;
+use super::shards::{Group, Shards};
 use super::spancache::SpanCache;
 use super::thp::Thp;
 use crate::base::{Bytes, Class, PAGE_SIZE, PageIdx, PageRange, Pages};
@@ -283,7 +283,10 @@ impl Heap {
             if got.is_some() {
                 return got;
             }
-            self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?))?;
+            if self.grow(&mut pages, Pages(n.0.checked_add(align.0 - 1)?)).is_none() {
+                drop(pages);
+                return self.alloc_in_any_group(n, align);
+            }
         }
     }
 
@@ -303,15 +306,16 @@ impl Heap {
             None => space.commit_more(n).ok()?,
         };
         *pending = Some(range);
-        self.map.grow_to(range.end()).ok()?;
-        alloc.grow(range).ok()?;
+        let grown = self.map.grow_to(range.end()).and_then(|()| alloc.grow(range));
+        // A part of them may be there although another was refused.
+        self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);
+        grown.ok()?;
         *pending = None;
         if range.start.0 == 0 {
             self.advise_reservation();
         }
         self.usable.fetch_add(range.len.0, Relaxed);
         self.released.fetch_add(range.len.0, Relaxed);
-        self.tables_committed.fetch_add(tables(alloc) - before, Relaxed);
         Some(())
     }
 
@@ -410,29 +414,36 @@ impl Heap {
     /// pages in nearly full chunks alone. Returns how many it released; what the OS refuses is left
     /// alone.
     pub(super) fn scavenge(&self, want: Pages, step: Pages, force: bool) -> Pages {
+        self.groups().fold(Pages(0), |done, group| {
+            if done < want { done + self.scavenge_in(group, want - done, step, force) } else { done }
+        })
+    }
+
+    /// As `scavenge`, from the allocator of one group.
+    pub(super) fn scavenge_in(&self, group: Group, want: Pages, step: Pages, force: bool) -> Pages {
         let mut done = Pages(0);
-        for group in self.groups() {
-            while done.0 < want.0 {
-                let ask = Pages(step.0.min(want.0 - done.0));
-                let Some(range) =
-                    self.with_group(group, |alloc| alloc.take_for_scavenge(ask, force)).flatten()
-                else {
-                    break;
-                };
-                let at = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)));
-                // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
-                let ok = at.is_some_and(|at| unsafe { Linux.release(at, range.len.bytes().0) });
-                self.with_group(group, |alloc| {
-                    if ok {
-                        // Before anyone can take the pages: `took_pages` subtracts them.
-                        self.released.fetch_add(range.len.0, Relaxed);
-                        alloc.scavenged(range);
-                    } else {
-                        alloc.refused(range);
-                    }
-                });
-                done.0 += if ok { range.len.0 } else { 0 };
-            }
+        while done < want {
+            let ask = step.min(want - done);
+            let Some(range) = self.with_group(group, |alloc| alloc.take_for_scavenge(ask, force)).flatten()
+            else {
+                break;
+            };
+            let at = NonNull::new(core::ptr::with_exposed_provenance_mut(self.address_of(range.start)));
+            // SAFETY: take_for_scavenge made the pages ours, so nobody relies on their contents (release 2); they are committed.
+            let ok = at.is_some_and(|at| unsafe { Linux.release(at, range.len.bytes().0) });
+            let mut taken = Some(range);
+            self.give_back(group, |alloc| {
+                let range = taken.take()?;
+                if ok {
+                    // Before anyone can take the pages: `took_pages` subtracts them.
+                    self.released.fetch_add(range.len.0, Relaxed);
+                    alloc.scavenged(range);
+                } else {
+                    alloc.refused(range);
+                }
+                Some(range)
+            });
+            done.0 += if ok { range.len.0 } else { 0 };
         }
         done
     }

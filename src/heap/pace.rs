@@ -100,6 +100,8 @@ impl Heap {
 
     /// Sets the memory limit and acts on it. Returns the old one.
     pub(crate) fn set_memory_limit(&self, bytes: usize) -> usize {
+        // Go's number for none is the most that an i64 holds.
+        let bytes = if bytes >= isize::MAX as usize { usize::MAX } else { bytes };
         let old = self.pace.limit.swap(bytes, Relaxed);
         self.ask_nowhere();
         self.enforce_limit();
@@ -123,17 +125,23 @@ impl Heap {
 
     #[cold]
     fn enforce_set_limit(&self) {
-        let excess = self.ready_bytes().0.saturating_sub(self.memory_limit());
+        let excess = || {
+            Pages(self.ready_bytes().0.saturating_sub(self.memory_limit()).div_ceil(PAGE_SIZE))
+                .min(URGENT_STEP)
+        };
         let start = sys::precise_ns();
-        if excess == 0 || start < self.pace.rest_until.load(Relaxed) {
+        if excess() == Pages(0) || start < self.pace.rest_until.load(Relaxed) {
             return;
         }
-        let want = Pages(excess.div_ceil(PAGE_SIZE));
-        let got = self.scavenge(want, URGENT_STEP, true);
+        // Step by step: other threads may be at the same excess.
+        while let step = excess()
+            && step > Pages(0)
+            && self.scavenge(step, URGENT_STEP, true) > Pages(0)
+        {}
         let end = sys::precise_ns();
-        // Rest as long as it worked: at most half of the CPU goes into holding the limit.
-        self.pace.rest_until.store(end + (end - start), Relaxed);
-        if got.0 < want.0 && due(&self.pace.last_pressure, end, PRESSURE_NS).is_some() {
+        // Rest as long as it worked: at most half of the CPU goes into holding the limit. Another thread may have worked longer.
+        self.pace.rest_until.fetch_max(end + (end - start), Relaxed);
+        if excess() > Pages(0) && due(&self.pace.last_pressure, end, PRESSURE_NS).is_some() {
             self.raise_pressure();
         }
     }
@@ -193,10 +201,17 @@ impl Heap {
 
     /// Releases every free page now (Go's debug.FreeOSMemory), those included that the kernel refused before. Returns the bytes released.
     pub(crate) fn release_all(&self) -> Bytes {
-        self.groups().for_each(|group| {
-            let _ = self.with_group(group, PageAlloc::retry_refused);
-        });
-        self.scavenge(Pages(usize::MAX), URGENT_STEP, true).bytes()
+        let mut done = Pages(0);
+        for group in self.groups() {
+            let free = |alloc: &mut PageAlloc<_>| {
+                alloc.retry_refused();
+                alloc.free_unscavenged()
+            };
+            // As many as there are now: other threads may free pages as fast as they are released.
+            let want = self.with_group(group, free).unwrap_or(Pages(0));
+            done += self.scavenge_in(group, want, URGENT_STEP, true);
+        }
+        done.bytes()
     }
 }
 

@@ -2,7 +2,8 @@
 //! of its own, so that 64 threads do not meet at one. Go has one lock there, and a cache in front.
 //!
 //! A group borrows whole free chunks of 4 MiB from the heap, as many as it needs, and gives back those that become free again, but for
-//! one. What finds no place there comes from the heap: nothing is refused, and the heap never grows because a group has no chunk.
+//! one. What finds no place there comes from the heap: the heap never grows because a group has no chunk. Where it cannot grow, pages
+//! come from whatever group has them, so nothing is refused that would not be without groups.
 //! Pages go back to the allocator that their chunk belongs to, whoever frees them. Up to eight threads there is only the first group,
 //! which is the heap itself, and nothing of this.
 //!
@@ -161,6 +162,13 @@ impl Heap {
         self.take_in_group(group, |alloc| alloc.alloc_with_dirt(n, align))
     }
 
+    /// As the heap's own, from the allocator of any group that has as many: where the heap cannot grow.
+    #[cold]
+    pub(super) fn alloc_in_any_group(&self, n: Pages, align: Pages) -> Option<(PageIdx, Pages, Pages)> {
+        let take = |group| self.with_group(group, |alloc| alloc.alloc_with_dirt(n, align)).flatten();
+        self.groups().skip(1).find_map(take)
+    }
+
     /// Lends a group a chunk of the heap's.
     #[cold]
     fn borrow_chunk(&self, group: Group, part: &Part) -> Option<()> {
@@ -213,29 +221,53 @@ impl Heap {
         }
     }
 
+    /// Runs `f` until it gives no more pages back to the allocator of a group, and takes the chunks from it that are free again.
+    pub(super) fn give_back(
+        &self,
+        group: Group,
+        mut f: impl FnMut(&mut PageAlloc<Linux>) -> Option<PageRange>,
+    ) {
+        let mut range = None;
+        loop {
+            let emptied = self.with_group(group, |alloc| {
+                loop {
+                    if let Some(lent) = range.and_then(|range| Self::emptied(alloc, group, range)) {
+                        return Some(lent);
+                    }
+                    range = Some(f(alloc)?);
+                }
+            });
+            match emptied {
+                Some(Some(lent)) => self.take_back(lent),
+                Some(None) => return,
+                None => throw!("page: its chunk's owner does not exist"),
+            }
+        }
+    }
+
     /// Gives pages back to the allocator that they belong to.
     pub(super) fn free_pages(&self, range: PageRange, scavenged: bool) {
-        let group = self.owner_of(range.start);
-        let emptied = self.with_owner(range.start, |alloc| {
+        let mut all = Some(range);
+        self.give_back(self.owner_of(range.start), |alloc| {
+            let range = all.take()?;
             if scavenged {
                 alloc.free_scavenged(range)
             } else {
                 alloc.free(range)
             }
-            Self::emptied(alloc, group, range.start)
+            Some(range)
         });
-        emptied.into_iter().for_each(|lent| self.take_back(lent));
     }
 
     /// Gives back what a window holds.
     pub(super) fn flush_window(&self, window: &mut PageCache) {
-        let page = window.first_page();
-        let group = self.owner_of(page);
-        let emptied = self.with_owner(page, |alloc| {
+        let mut page = Some(window.first_page());
+        self.give_back(self.owner_of(window.first_page()), |alloc| {
+            let start = page.take()?;
             alloc.flush_cache(window);
-            Self::emptied(alloc, group, page)
+            // It lies in one chunk.
+            Some(PageRange { start, len: Pages(1) })
         });
-        emptied.into_iter().for_each(|lent| self.take_back(lent));
     }
 
     /// Gives back the pages of spans that are chained to one another, under one lock where that is possible.
@@ -243,29 +275,25 @@ impl Heap {
         let mut next = first;
         while let Some(span) = next {
             let group = self.owner_of(self.range_of(span).start);
-            let emptied = self.with_owner(self.range_of(span).start, |alloc| {
-                while let Some(span) = next {
-                    let range = self.range_of(span);
-                    if self.owner_of(range.start) != group {
-                        break;
-                    }
-                    alloc.free(range);
-                    next = span.chained();
-                    let emptied = Self::emptied(alloc, group, range.start);
-                    if emptied.is_some() {
-                        return emptied;
-                    }
-                }
-                None
+            self.give_back(group, |alloc| {
+                let span = next.filter(|span| self.owner_of(self.range_of(*span).start) == group)?;
+                let range = self.range_of(span);
+                alloc.free(range);
+                next = span.chained();
+                Some(range)
             });
-            emptied.into_iter().for_each(|lent| self.take_back(lent));
         }
     }
 
-    /// The chunk that a page was freed in, if a group is to give it up.
+    /// A chunk of those that pages were freed in, if a group is to give it up.
     #[inline]
-    fn emptied(alloc: &mut PageAlloc<Linux>, group: Group, page: PageIdx) -> Option<LentChunk> {
-        if group == Group::FIRST { None } else { alloc.give_up_chunk(page) }
+    fn emptied(alloc: &mut PageAlloc<Linux>, group: Group, range: PageRange) -> Option<LentChunk> {
+        if group == Group::FIRST {
+            return None;
+        }
+        // Neighbouring chunks are one piece to the group, so a span may begin in one and end in another.
+        let last = chunk_of(PageIdx(range.end().0 - 1));
+        (chunk_of(range.start)..=last).find_map(|chunk| alloc.give_up_chunk(chunk))
     }
 }
 
@@ -362,6 +390,23 @@ mod tests {
         let kept: Vec<_> =
             (1..4).map(|g| heap.with_group(Group(g), |alloc| alloc.free_pages().0).unwrap_or(0)).collect();
         assert!(kept.iter().all(|&n| n <= 2 * LONGEST_IN_CHUNK.0), "{kept:?}");
+    }
+
+    #[test]
+    fn a_group_gives_up_chunks_that_spans_lay_across() {
+        let (heap, _alone) = heap_alone();
+        let mut cache = SpanCache::of_group(Group(3));
+        let mut span = |n| heap.alloc_span(Pages(n), None, Pages(1), Some(&mut cache)).expect("memory").0;
+        let free = |span| heap.free_span(span, None);
+        // The heap has chunks to lend.
+        free(span(16 * LONGEST_IN_CHUNK.0));
+        let spans: Vec<_> = (0..12 * LONGEST_IN_CHUNK.0 / 13).map(|_| span(13)).collect();
+        let of_group = spans.iter().filter(|s| heap.owner_of(heap.range_of(**s).start) == Group(3)).count();
+        assert!(of_group > 8 * LONGEST_IN_CHUNK.0 / 13, "{of_group} spans are of the group");
+        spans.into_iter().rev().for_each(free);
+        heap.flush_span_cache(&mut cache);
+        let kept = heap.with_group(Group(3), |alloc| alloc.free_pages().0).unwrap_or(0);
+        assert!(kept <= 2 * LONGEST_IN_CHUNK.0, "{kept} pages are kept");
     }
 
     #[test]

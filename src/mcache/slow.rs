@@ -204,6 +204,8 @@ impl MCache {
         self.events.set(self.events.get() + 1);
         if self.events.get().is_multiple_of(SWEEP_EVERY) && heap.sweep_is_due() {
             drop_large(heap, Some(self), false);
+            // Those of classes, too, of which no thread has a bin any more: nobody else would look at them.
+            trim_all(heap, false);
         }
         if self.events.get() >= LOOK_EVERY {
             self.events.set(0);

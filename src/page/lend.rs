@@ -41,10 +41,10 @@ impl<O: Os> PageAlloc<O> {
         Some(self.take_chunk(chunk_of(start)))
     }
 
-    /// Takes out the chunk that `page` lies in, if all of its pages are free and as many more are.
-    pub(crate) fn give_up_chunk(&mut self, page: PageIdx) -> Option<LentChunk> {
-        let all = self.is_chunk_free(chunk_of(page)) && self.free.0 >= 2 * CHUNK_PAGES;
-        all.then(|| self.take_chunk(chunk_of(page)))
+    /// Takes out a chunk, if all of its pages are free and as many more are.
+    pub(crate) fn give_up_chunk(&mut self, chunk: usize) -> Option<LentChunk> {
+        let all = self.is_chunk_free(chunk) && self.free.0 >= 2 * CHUNK_PAGES;
+        all.then(|| self.take_chunk(chunk))
     }
 
     fn take_chunk(&mut self, chunk: usize) -> LentChunk {
@@ -119,7 +119,7 @@ mod tests {
                         all[from].free(range)
                     }
                     if from > 0
-                        && let Some(chunk) = all[from].give_up_chunk(range.start)
+                        && let Some(chunk) = all[from].give_up_chunk(chunk_of(range.start))
                     {
                         all[0].adopt_chunk(chunk).map_err(|_| "no memory").expect("its tables are there");
                         given += 1;

@@ -216,7 +216,6 @@ impl<O: Os> PageAlloc<O> {
     }
 
     /// Free pages that have frames: what scavenging could give back.
-    #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn free_unscavenged(&self) -> Pages {
         self.free - self.free_scavenged
     }

@@ -13,6 +13,11 @@ pub(crate) fn coarse_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// Nanoseconds of the clock by which the kernel dates files.
+pub(crate) fn wall_ns() -> u64 {
+    read(libc::CLOCK_REALTIME_COARSE)
+}
+
 /// Nanoseconds of a monotonic clock.
 pub(crate) fn precise_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)

@@ -21,7 +21,7 @@ mod tls;
 #[cfg_attr(target_arch = "x86_64", path = "unwind_x86_64.rs")]
 pub(crate) mod unwind;
 
-pub(crate) use clock::{coarse_ns, precise_ns};
+pub(crate) use clock::{coarse_ns, precise_ns, wall_ns};
 pub(crate) use entropy::random;
 pub(crate) use errno::{EINVAL, ENOMEM, set as set_errno};
 pub(crate) use linux::{Linux, OBJECT_GUARD};
@@ -29,7 +29,7 @@ pub(crate) use machine::{each_line, env, has_environment, is_secure, physical_me
 pub(crate) use os::Os;
 pub(crate) use output::{
     FileId, Output, Target, close, create, duplicate, file_id, open_special, path_of_program,
-    push_current_dir, remove, rename, target,
+    push_current_dir, remove, rename, target, written_at,
 };
 pub(crate) use path::Path;
 pub(crate) use stack::on_own_stack;

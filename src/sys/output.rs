@@ -88,8 +88,20 @@ pub(crate) fn target(path: &CStr) -> Result<Target, i32> {
     })
 }
 
+/// When a regular file was last written to, by `wall_ns`; `None` when it is not there.
+pub(crate) fn written_at(path: &CStr) -> Option<u64> {
+    let stat = errno::preserve(|| stat(path, libc::AT_SYMLINK_NOFOLLOW)).ok().flatten();
+    let stat = stat.filter(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)?;
+    Some(stat.st_mtime as u64 * 1_000_000_000 + stat.st_mtime_nsec as u64)
+}
+
 /// The kind of a file, one of `S_IFMT`; `None` when it is not there. The error is an errno.
 fn kind(path: &CStr, flags: i32) -> Result<Option<libc::mode_t>, i32> {
+    Ok(stat(path, flags)?.map(|stat| stat.st_mode & libc::S_IFMT))
+}
+
+/// What is known of a file; `None` when it is not there. The error is an errno.
+fn stat(path: &CStr, flags: i32) -> Result<Option<libc::stat>, i32> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: path is NUL-terminated, stat valid for a write.
     if unsafe { libc::fstatat(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) } != 0 {
@@ -99,7 +111,7 @@ fn kind(path: &CStr, flags: i32) -> Result<Option<libc::mode_t>, i32> {
         };
     }
     // SAFETY: fstatat has filled it in.
-    Ok(Some(unsafe { stat.assume_init() }.st_mode & libc::S_IFMT))
+    Ok(Some(unsafe { stat.assume_init() }))
 }
 
 /// Creates a file that is not there yet and opens it for writing; the error is an errno.

@@ -19,11 +19,20 @@ pub(crate) fn on_exit_init(hook: unsafe extern "C" fn(*mut libc::c_void)) {
     }
 }
 
+/// Forgets the hook, before the code of it is gone.
+pub(crate) fn on_exit_over() {
+    let key = KEY.swap(-1, Relaxed);
+    if key >= 0 {
+        // SAFETY: the key was created here, and is deleted once.
+        unsafe { libc::pthread_key_delete(key as libc::pthread_key_t) };
+    }
+}
+
 /// Arms the exit hook for the calling thread with a value that is not null. May allocate through the C library.
 pub(crate) fn arm_exit(value: *const u8) {
     let key = KEY.load(Relaxed);
     if key >= 0 {
-        // SAFETY: the key was created and is never deleted.
+        // SAFETY: the key was created, and is deleted when nobody calls this any more.
         unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value.cast()) };
     }
 }
@@ -38,8 +47,7 @@ pub(crate) fn on_fork(
     let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }
 
-/// Makes `hook` run when the process exits by `exit`, or returns from `main`. Does not allocate, as long as the C library has one of
-/// its first few dozen places for it.
+/// Makes `hook` run when the process exits by `exit`, or returns from `main`. May allocate through the C library.
 pub(crate) fn on_process_exit(hook: extern "C" fn()) {
     // SAFETY: the hook is a function without arguments that lives as long as the program is loaded.
     let _ = unsafe { libc::atexit(hook) };

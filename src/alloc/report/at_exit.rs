@@ -32,6 +32,8 @@ static SIZES: File = File::new("GORT_SIZES", b"# process ");
 static OWNER: AtomicU32 = AtomicU32::new(0);
 /// The process that started the heap; 0 before.
 static STARTED_AS: AtomicU32 = AtomicU32::new(0);
+/// When that was, by the clock of files.
+static STARTED_AT: AtomicU64 = AtomicU64::new(0);
 /// Whether `at_exit_last` writes the report.
 static LAST: AtomicBool = AtomicBool::new(false);
 /// The second descriptor of stderr; -1 = none.
@@ -77,9 +79,10 @@ fn is_wanted() -> bool {
     TEXT.load(Relaxed) || JSON.is_set() || SIZES.is_set()
 }
 
-/// Makes the process write what was asked for when it exits. Once, while the heap starts, after the environment was read.
+/// Gets ready for what was asked to be written at exit. Once, while the heap starts, after the environment was read.
 pub(in crate::alloc) fn arm() {
     STARTED_AS.store(sys::thread::process_id(), Relaxed);
+    STARTED_AT.store(sys::wall_ns(), Relaxed);
     if !is_wanted() {
         return;
     }
@@ -88,6 +91,11 @@ pub(in crate::alloc) fn arm() {
         STDERR_INODE.store(id.inode, Relaxed);
         KEPT.store(sys::duplicate(STDERR).unwrap_or(-1), Relaxed);
     }
+}
+
+/// Has `at_exit` run when the process exits, wanted or not: that is not known yet. Once, not while the heap is being built, because the C
+/// library may allocate for it.
+pub(in crate::alloc) fn hook_exit() {
     sys::thread::on_process_exit(at_exit);
 }
 
@@ -126,7 +134,7 @@ fn to_first_stderr(buf: &mut [u8], write: impl FnOnce(&mut Output) -> fmt::Resul
 }
 
 extern "C" fn at_exit() {
-    if !LAST.load(Relaxed) {
+    if is_wanted() && !LAST.load(Relaxed) {
         write();
     }
 }
@@ -181,7 +189,7 @@ fn write_file(
     room: &mut Room,
 ) {
     let own = OWNER.load(Relaxed) == report.pid;
-    if let Err(code) = file.write(write, report, own, room) {
+    if let Err(code) = file.write(write, report, own, STARTED_AT.load(Relaxed), room) {
         to_first_stderr(&mut room.buf, |out| {
             writeln!(out, "gort: {}: cannot write {}: {}", file.variable, Lossy(file.path()), Errno(code))
         });

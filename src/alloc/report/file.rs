@@ -84,12 +84,14 @@ impl File {
         self.goal().map_or(&[], |goal| goal.path.as_bytes())
     }
 
-    /// Writes the file if `own` says that it is this process's own, or `FILE.PID`; nothing if it is not wanted. The error is an errno.
+    /// Writes the file if `own` says that it is this process's own, or `FILE.PID`; nothing if it is not wanted. What was written before
+    /// `since` is an earlier process's. The error is an errno.
     pub(super) fn write(
         &self,
         write: fn(&Report, &mut dyn Write) -> fmt::Result,
         report: &Report,
         own: bool,
+        since: u64,
         room: &mut Room,
     ) -> Result<(), i32> {
         let too_long = |_| libc::ENAMETOOLONG;
@@ -111,7 +113,7 @@ impl File {
         if !own {
             write!(path, ".{}", report.pid).map_err(too_long)?;
         }
-        if !report.is_rust && self.is_of(report.pid, path, buf) {
+        if !report.is_rust && self.is_of(report.pid, since, path, buf) {
             // The program is in Rust and has written what its global allocator's heap has to say.
             path.push(b".malloc").map_err(too_long)?;
         }
@@ -127,10 +129,10 @@ impl File {
         written
     }
 
-    /// Whether the file at `path` is one of these that names this process. `buf` is room.
-    fn is_of(&self, pid: u32, path: &Path, buf: &mut [u8]) -> bool {
+    /// Whether the file at `path` is one of these that names this process, and no earlier one of the same number. `buf` is room.
+    fn is_of(&self, pid: u32, since: u64, path: &Path, buf: &mut [u8]) -> bool {
         let mut found = false;
-        if sys::target(path.as_cstr()) == Ok(Target::Plain) {
+        if sys::written_at(path.as_cstr()).is_some_and(|at| at >= since) {
             sys::each_line(path.as_cstr(), buf, |line| {
                 let number = line.strip_prefix(self.process);
                 let number = number.map(|rest| rest.strip_suffix(b",").unwrap_or(rest));

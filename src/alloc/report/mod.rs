@@ -17,7 +17,7 @@ use core::fmt;
 use super::stats::{self, MemStats};
 use crate::sys::{self, Output};
 pub(super) use at_exit::{
-    arm, arm_last, close_in_child, is_asked_for, set_json, set_owner, set_sizes, set_text,
+    arm, arm_last, close_in_child, hook_exit, is_asked_for, set_json, set_owner, set_sizes, set_text,
 };
 
 /// What is reported.

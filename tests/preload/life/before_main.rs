@@ -52,6 +52,19 @@ fn audit_libraries_allocate() {
     }
 }
 
+/// The C library holds a lock and allocates for a handler: gort's first object is for that.
+#[test]
+fn the_first_object_is_for_an_exit_handler() {
+    for way in [Way::Libc, Way::Preload, Way::Shared, Way::Archive, Way::Static] {
+        let program = Program::compile("life/handlers.c", &[], way);
+        assert_eq!(program.run().passes(), "all\n");
+        let outcome = program.run().env("GORT_STATS", "1").output();
+        assert!(outcome.status.success() && outcome.stdout == "all\n", "{}", outcome.describe());
+        let reports = outcome.stderr.contains("gort: heap of process ");
+        assert_eq!(reports, way != Way::Libc, "{}", outcome.describe());
+    }
+}
+
 #[test]
 fn plugins_come_and_go() {
     let plugin = Program::compile("life/plugin.c", SHARED_OBJECT, Way::Libc);
@@ -71,6 +84,19 @@ fn a_running_program_loads_gort_beside_its_allocator() {
             loads.run().arg(mode).env("ALLOCATOR", shared()).passes();
         }
     }
+}
+
+/// `libgort.a` in a library that, unlike `libgort.so`, is really unloaded: while threads live that have used it, and then again.
+#[test]
+fn a_library_with_gort_in_it_comes_and_goes() {
+    let mut flags = [SHARED_OBJECT, &["-Wl,-Bsymbolic"]].concat();
+    flags.extend(["-Wl,-u,malloc", "-Wl,-u,calloc", "-Wl,-u,realloc", "-Wl,-u,free"]);
+    let library = Program::compile("life/library.c", &flags, Way::Archive);
+    Program::compile("life/loads.c", &[], Way::Libc)
+        .run()
+        .arg("allocator")
+        .env("ALLOCATOR", library.path())
+        .passes();
 }
 
 #[test]

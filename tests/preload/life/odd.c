@@ -142,6 +142,21 @@ static void mode_mlocked(void) {
         say(2, "skipped: mlockall is not allowed");
         return;
     }
+    /* An object of a mebibyte that cannot grow where it is may be moved page by page, and nothing else is to be unlocked by that. */
+    char *object = malloc(2 << 20), *behind = malloc(2 << 20);
+    CHECK(object && behind);
+    memset(object, 1, 2 << 20);
+    memset(behind, 2, 2 << 20);
+    long before = status_kib("/proc/self/smaps_rollup", "Locked:");
+    CHECK(before >= 4 << 10);
+    object = realloc(object, (2 << 20) + (64 << 10));
+    CHECK(object && object[0] == 1 && object[(2 << 20) - 1] == 1);
+    long after = status_kib("/proc/self/smaps_rollup", "Locked:");
+    if (after < before - 64)
+        say(2, "%ld KiB were locked, and %ld are", before, after);
+    CHECK(after >= before - 64);
+    free(object);
+    free(behind);
     for (int i = 0; i < 5; i++)
         work_in_threads();
 }

@@ -210,7 +210,8 @@ mod tests {
         let allocator =
             Allocator { name: "a".to_owned(), version: String::new(), build: String::new(), ours: true };
         let points = vec![(0.5, 100.0), (1.5, 900.0), (2.5, 700.0), (3.5, 300.0)];
-        let series = Series { allocator, work_seconds: 2.0, points, peak_kib: None, marks: vec![], failure: None };
+        let series =
+            Series { allocator, work_seconds: 2.0, points, peak_kib: None, marks: vec![], failure: None };
         assert_eq!((series.peak(), series.last()), (900.0, Some(300.0)));
         assert_eq!((series.at(0.0), series.at(1.0), series.at(5.0)), (Some(700.0), Some(300.0), None));
         assert_eq!(series.line(false).next(), Some((-1.5, 100.0)));
@@ -229,7 +230,8 @@ mod tests {
             Allocator { name: "a".to_owned(), version: String::new(), build: String::new(), ours: true };
         let marks = vec![mark(8), mark(1), mark(6), mark(2)];
         let points = vec![(0.5, 100.0), (1.5, 200.0), (2.5, 900.0)];
-        let series = Series { allocator, work_seconds: 2.0, points, peak_kib: Some(950.0), marks, failure: None };
+        let series =
+            Series { allocator, work_seconds: 2.0, points, peak_kib: Some(950.0), marks, failure: None };
         let live = |full| series.phases(full).map(|mark| mark.live).collect::<Vec<_>>();
         assert_eq!((live(true), live(false)), (vec![8, 6], vec![1, 2]));
         assert_eq!((series.mean(), series.peak(), series.marks[0].ratio()), (Some(150.0), 950.0, 2.0));

@@ -122,8 +122,7 @@ impl Peer {
 }
 
 fn stamp(file: &Path) -> Result<Stamp, Failure> {
-    let meta =
-        fs::metadata(file).map_err(|e| bad_input(format!("cannot use {}: {e}", file.display())))?;
+    let meta = fs::metadata(file).map_err(|e| bad_input(format!("cannot use {}: {e}", file.display())))?;
     Ok((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))
 }
 

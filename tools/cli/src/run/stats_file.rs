@@ -54,7 +54,8 @@ pub(super) fn remove_earlier(file: &Path) -> Result<(), Failure> {
     if !file.is_file() {
         return Ok(());
     }
-    std::fs::remove_file(file).map_err(|e| bad_input(format!("cannot replace {}: {}", shown(file), cause(&e))))
+    std::fs::remove_file(file)
+        .map_err(|e| bad_input(format!("cannot replace {}: {}", shown(file), cause(&e))))
 }
 
 const TOO_LONG: &str = "its path is too long";

@@ -316,3 +316,20 @@ fn a_rust_program_under_the_command_has_two_reports() {
     succeeds(gort_run().args(["--stats-json", "heap.json", "true"]).current_dir(&dir));
     assert_eq!(json(&dir.join("heap.json"))["command"], "true");
 }
+
+/// A file that an earlier process of the same number has left is not taken for what the program's own heap has to say.
+#[test]
+fn an_earlier_process_had_the_same_number() {
+    let dir = directory("number");
+    // The shell within becomes `true`, behind its own back: the file is there before the process that it names.
+    let script =
+        r#"printf '{\n  "pid": %d,\n}\n' $$ >heap.json.$$; touch -d 2001-01-01 heap.json.$$; exec env true"#;
+    std::fs::write(dir.join("script"), script).unwrap();
+    succeeds(gort_run().args(["--stats-json", "heap.json", "sh", "-c", "sh script; :"]).current_dir(&dir));
+    let names = files(&dir, "heap.json.");
+    let commands = || names.iter().map(|name| json(&dir.join(name))["command"].clone());
+    assert!(
+        names.iter().all(|name| !name.ends_with(".malloc")) && commands().any(|c| c == "true"),
+        "{names:?}"
+    );
+}

@@ -1,0 +1,2 @@
+/* A library that has nothing but an allocator in it. */
+int nothing;
