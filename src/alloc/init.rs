@@ -72,7 +72,8 @@ extern "C" fn unload() {
 
 /// Registers the fork hooks, so that those which the program registers later may allocate: theirs run while the heap is not locked. A C
 /// library that allocates for a registration (musl; glibc, when its first few dozen places are taken) does so while the heap is not being
-/// built, and holds no lock of its own that `start` would wait for. The same goes for the hook at the process's exit. Makes up for an environment that came late.
+/// built, and holds no lock of its own that building it would wait for. So it is with the hook at the process's exit. Makes up for an
+/// environment that came late.
 extern "C" fn load() {
     hook_forks();
     report::hook_exit();

@@ -308,9 +308,8 @@ pub fn free_os_memory() -> u64 {
     (heap.release_all().0 + guard::release_all(heap).0) as u64
 }
 
-/// Sets the soft memory limit in bytes, and returns the old one. `u64::MAX` is none, and so is all from `i64::MAX` on, which is Go's
-/// number for that; returned is `u64::MAX`. The limit covers heap and metadata; it
-/// is kept by releasing free pages sooner, never by refusing memory.
+/// Sets the soft memory limit in bytes, and returns the old one. Any value from `i64::MAX` on, which is Go's number for it, means none, and
+/// is returned as `u64::MAX`. The limit covers heap and metadata; it is kept by releasing free pages sooner, never by refusing memory.
 ///
 /// Source: Go's `debug.SetMemoryLimit`.
 pub fn set_memory_limit(bytes: u64) -> u64 {

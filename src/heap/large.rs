@@ -187,6 +187,13 @@ impl Heap {
             return None;
         }
         let new = n.bytes().0.checked_next_multiple_of(os_page)?;
+        // The kernel would unlock all of the heap. The last page of the reservation is as locked as the others, and the last to be used.
+        let (base, reserved) = self.reservation();
+        let last = base + reserved.0 - os_page;
+        if NonNull::new(core::ptr::with_exposed_provenance_mut(last)).is_none_or(|last| Linux.is_locked(last))
+        {
+            return None;
+        }
         self.gives_up(self.range_of(span));
         let mut table = self.huge.lock();
         if !self.reserve_huge(&mut table) {

@@ -125,19 +125,19 @@ impl Heap {
 
     #[cold]
     fn enforce_set_limit(&self) {
-        let excess = || {
-            Pages(self.ready_bytes().0.saturating_sub(self.memory_limit()).div_ceil(PAGE_SIZE))
-                .min(URGENT_STEP)
-        };
-        let start = sys::precise_ns();
-        if excess() == Pages(0) || start < self.pace.rest_until.load(Relaxed) {
+        let excess = || Pages(self.ready_bytes().0.saturating_sub(self.memory_limit()).div_ceil(PAGE_SIZE));
+        let (start, mut left) = (sys::precise_ns(), excess());
+        if left == Pages(0) || start < self.pace.rest_until.load(Relaxed) {
             return;
         }
         // Step by step: other threads may be at the same excess.
-        while let step = excess()
-            && step > Pages(0)
-            && self.scavenge(step, URGENT_STEP, true) > Pages(0)
-        {}
+        loop {
+            let got = self.scavenge(excess().min(left).min(URGENT_STEP), URGENT_STEP, true);
+            left = Pages(left.0.saturating_sub(got.0));
+            if got == Pages(0) || left == Pages(0) {
+                break;
+            }
+        }
         let end = sys::precise_ns();
         // Rest as long as it worked: at most half of the CPU goes into holding the limit. Another thread may have worked longer.
         self.pace.rest_until.fetch_max(end + (end - start), Relaxed);
@@ -202,7 +202,8 @@ impl Heap {
     /// Releases every free page now (Go's debug.FreeOSMemory), those included that the kernel refused before. Returns the bytes released.
     pub(crate) fn release_all(&self) -> Bytes {
         let mut done = Pages(0);
-        for group in self.groups() {
+        // The first last: others give it chunks.
+        for group in self.groups().rev() {
             let free = |alloc: &mut PageAlloc<_>| {
                 alloc.retry_refused();
                 alloc.free_unscavenged()

@@ -3,7 +3,7 @@
 //!
 //! A group borrows whole free chunks of 4 MiB from the heap, as many as it needs, and gives back those that become free again, but for
 //! one. What finds no place there comes from the heap: the heap never grows because a group has no chunk. Where it cannot grow, pages
-//! come from whatever group has them, so nothing is refused that would not be without groups.
+//! come from whatever group has as many in a row.
 //! Pages go back to the allocator that their chunk belongs to, whoever frees them. Up to eight threads there is only the first group,
 //! which is the heap itself, and nothing of this.
 //!
@@ -95,7 +95,7 @@ impl Heap {
     }
 
     /// All groups that may have pages.
-    pub(super) fn groups(&self) -> impl Iterator<Item = Group> + use<> {
+    pub(super) fn groups(&self) -> impl DoubleEndedIterator<Item = Group> + use<> {
         let groups = if self.shards.any.load(Relaxed) { GROUPS } else { 1 };
         (0..groups as u8).map(Group)
     }
@@ -240,7 +240,7 @@ impl Heap {
             match emptied {
                 Some(Some(lent)) => self.take_back(lent),
                 Some(None) => return,
-                None => throw!("page: its chunk's owner does not exist"),
+                None => throw!("page: its chunk's owner does not exist"; group = group.0),
             }
         }
     }

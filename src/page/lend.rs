@@ -5,7 +5,7 @@
 
 use super::OutOfMemory;
 use super::bitmap::{CHUNK_PAGES, Chunk, PallocBits};
-use super::palloc::PageAlloc;
+use super::palloc::{ALIGNED_TRIES, PageAlloc};
 use super::summary::Sum;
 use crate::base::{PageIdx, PageRange, Pages};
 use crate::sys::Os;
@@ -35,9 +35,10 @@ pub(crate) fn chunk_of(page: PageIdx) -> usize {
 pub(crate) const LONGEST_IN_CHUNK: Pages = Pages(CHUNK_PAGES);
 
 impl<O: Os> PageAlloc<O> {
-    /// Takes out the lowest chunk of which all pages are free; `None` when there is none.
+    /// Takes out the lowest chunk of which all pages are free; `None` when there is none, or none is found soon: those who borrow can do
+    /// without, and others wait for the lock.
     pub(crate) fn lend_chunk(&mut self) -> Option<LentChunk> {
-        let start = self.find_aligned(Pages(CHUNK_PAGES), Pages(CHUNK_PAGES))?;
+        let start = self.find_aligned_within(Pages(CHUNK_PAGES), Pages(CHUNK_PAGES), ALIGNED_TRIES)?;
         Some(self.take_chunk(chunk_of(start)))
     }
 
@@ -80,6 +81,23 @@ mod tests {
     use crate::base::Random;
     use crate::page::testing::{Choices as _, FakeOs};
     use std::{collections::BTreeMap, vec::Vec};
+
+    #[test]
+    fn a_chunk_behind_many_unfit_runs_is_not_looked_for() {
+        for (unfit, lent) in [(ALIGNED_TRIES - 1, true), (ALIGNED_TRIES + 2, false)] {
+            let chunks = 2 * unfit + 1;
+            let max = Pages(chunks * CHUNK_PAGES);
+            let mut alloc = PageAlloc::new(FakeOs::new(4096), max).expect("room for tables");
+            alloc.grow(PageRange { start: PageIdx(0), len: max }).expect("memory");
+            // Of each two chunks the first and the last page are in use: what is between is longer than a chunk, and none.
+            for pair in 0..unfit {
+                for page in [2 * pair * CHUNK_PAGES, 2 * (pair + 1) * CHUNK_PAGES - 1] {
+                    assert!(alloc.alloc_at(PageRange { start: PageIdx(page), len: Pages(1) }).is_some());
+                }
+            }
+            assert_eq!(alloc.lend_chunk().map(|chunk| chunk.number()), lent.then_some(chunks - 1));
+        }
+    }
 
     /// Allocators that lend chunks to one another, against a map from each page in use to the allocator it is from.
     #[test]

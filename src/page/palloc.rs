@@ -33,7 +33,7 @@ mod twin;
 pub(crate) use twin::fuzz;
 
 /// Places tried before an aligned allocation settles for a run that is long enough wherever it begins.
-const ALIGNED_TRIES: usize = 32;
+pub(super) const ALIGNED_TRIES: usize = 32;
 
 /// The free pages of an address space of at most `max` pages.
 pub(crate) struct PageAlloc<O: Os> {
@@ -163,11 +163,19 @@ impl<O: Os> PageAlloc<O> {
 
     /// The place for `alloc_aligned`.
     pub(super) fn find_aligned(&mut self, n: Pages, align: Pages) -> Option<PageIdx> {
+        self.find_aligned_within(n, align, usize::MAX)
+    }
+
+    /// As `find_aligned`, but gives up after so many runs that are long enough and badly placed.
+    pub(super) fn find_aligned_within(&mut self, n: Pages, align: Pages, most: usize) -> Option<PageIdx> {
         debug_assert!(align.0.is_power_of_two());
         let mut at = self.find_and_raise(n)?;
         let mut tries = 0;
         while at.align_up(align) != at {
             tries += 1;
+            if tries > most {
+                return None;
+            }
             if tries == ALIGNED_TRIES
                 && let Some(any) = n.0.checked_add(align.0 - 1).and_then(|m| self.find(m, self.search).0)
             {

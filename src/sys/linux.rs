@@ -214,8 +214,19 @@ impl Linux {
         NonNull::new(p.ok()?.cast())
     }
 
+    /// Whether the program has locked its memory (mlockall), by the page at `addr`, which is mapped.
+    pub(crate) fn is_locked(self, addr: NonNull<u8>) -> bool {
+        // What is locked cannot be made cold. Asked of a page without a frame, it is a question and nothing else.
+        let ask = || {
+            // SAFETY: this advice changes no contents.
+            unsafe { rustix::mm::madvise(addr.as_ptr().cast(), self.page_size(), Advice::LinuxCold) }
+        };
+        faults::call(Call::Advise, ask).is_err()
+    }
+
     /// Moves the page frames under `from` to a mapping of their own of `new` bytes; `from` stays mapped and reads as zeros
-    /// (MREMAP_DONTUNMAP, Linux 5.7). `None` when the kernel cannot, or would unlock locked memory: then nothing changed.
+    /// (MREMAP_DONTUNMAP, Linux 5.7). `None` when the kernel cannot: then nothing changed. It unlocks
+    /// all of the kernel's mapping that `from` is a part of: see `is_locked`.
     ///
     /// # Safety
     /// 1. `from` is committed memory of the caller's for `old` bytes.  2. `old <= new`, both multiples of the page size.
@@ -225,16 +236,6 @@ impl Linux {
         old: usize,
         new: usize,
     ) -> Option<NonNull<u8>> {
-        // Where a program has locked its memory, the kernel would unlock all of the mapping that `from` is a part of, and say nothing. Locked
-        // pages cannot be made cold, which is a question without an effect that matters.
-        let is_locked = faults::call(Call::Advise, || {
-            // SAFETY: the range belongs to the caller (1); this advice changes no contents.
-            unsafe { rustix::mm::madvise(from.as_ptr().cast(), self.page_size(), Advice::LinuxCold) }
-        })
-        .is_err();
-        if is_locked {
-            return None;
-        }
         // Not to a fixed place: a refused fixed move has unmapped its target already, or has moved only the first of several
         // kernel mappings (Linux 6.17 on). A move to a place of the kernel's choice is refused as a whole.
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;

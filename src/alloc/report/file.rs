@@ -15,6 +15,9 @@ use core::sync::atomic::{
 use super::Report;
 use crate::sys::{self, Output, Path, Target};
 
+/// How much too early a file may be dated: the clock of some file systems ticks every two seconds.
+const FILE_CLOCK_NS: u64 = 2_000_000_000;
+
 /// Where something is to be written.
 pub(super) struct File {
     /// The variable of the environment that asks for it.
@@ -84,7 +87,7 @@ impl File {
         self.goal().map_or(&[], |goal| goal.path.as_bytes())
     }
 
-    /// Writes the file if `own` says that it is this process's own, or `FILE.PID`; nothing if it is not wanted. What was written before
+    /// Writes the file if `own` says that it is this process's own, or `FILE.PID`; nothing if it is not wanted. What was written well before
     /// `since` is an earlier process's. The error is an errno.
     pub(super) fn write(
         &self,
@@ -132,7 +135,7 @@ impl File {
     /// Whether the file at `path` is one of these that names this process, and no earlier one of the same number. `buf` is room.
     fn is_of(&self, pid: u32, since: u64, path: &Path, buf: &mut [u8]) -> bool {
         let mut found = false;
-        if sys::written_at(path.as_cstr()).is_some_and(|at| at >= since) {
+        if sys::written_at(path.as_cstr()).is_some_and(|at| at + FILE_CLOCK_NS >= since) {
             sys::each_line(path.as_cstr(), buf, |line| {
                 let number = line.strip_prefix(self.process);
                 let number = number.map(|rest| rest.strip_suffix(b",").unwrap_or(rest));

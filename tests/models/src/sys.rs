@@ -113,6 +113,10 @@ impl Linux {
         Some(to)
     }
 
+    pub(crate) fn is_locked(self, _: NonNull<u8>) -> bool {
+        false
+    }
+
     pub(crate) unsafe fn move_to_object(
         self,
         from: NonNull<u8>,

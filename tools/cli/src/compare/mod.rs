@@ -148,20 +148,19 @@ fn write_out(
     figures: &impl Serialize,
     chart: impl Fn() -> Result<String, String>,
 ) -> Result<(), Failure> {
-    // Files first: nobody may be reading any more what is printed.
-    if let Some(file) = &args.markdown {
-        save(file, &report(Form::Markdown))?;
-    }
-    if let Some(file) = &args.json {
-        let text =
-            serde_json::to_string_pretty(figures).map_err(|e| failed(format!("cannot write JSON: {e}")))?;
-        save(file, &(text + "\n"))?;
-    }
-    if let Some(file) = &args.svg {
-        save(file, &chart().map_err(|e| failed(format!("cannot draw the chart: {e}")))?)?;
-    }
+    // Files first: nobody may be reading any more what is printed. One that fails keeps nothing else from being told.
+    let json = || {
+        let text = serde_json::to_string_pretty(figures);
+        text.map(|text| text + "\n").map_err(|e| failed(format!("cannot write JSON: {e}")))
+    };
+    let chart = || chart().map_err(|e| failed(format!("cannot draw the chart: {e}")));
+    let saved = [
+        args.markdown.as_ref().map(|file| save(file, &report(Form::Markdown))),
+        args.json.as_ref().map(|file| json().and_then(|text| save(file, &text))),
+        args.svg.as_ref().map(|file| chart().and_then(|text| save(file, &text))),
+    ];
     io::stdout().write_all(report(Form::Terminal).as_bytes())?;
-    Ok(())
+    saved.into_iter().flatten().collect()
 }
 
 /// What can be run, each built only when it is asked for.

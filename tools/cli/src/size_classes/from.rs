@@ -118,7 +118,7 @@ fn no_fit(why: NoFit, limits: Limits) -> Failure {
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(file, bytes).map_err(|e| {
-        failed(format!("cannot write {}: {}", file.display().to_string().escape_debug(), cause(&e)))
+        bad_input(format!("cannot write {}: {}", file.display().to_string().escape_debug(), cause(&e)))
     })
 }
 

@@ -31,7 +31,7 @@ const VARIABLES: [&str; 8] = [
 const LIST: &str = r#"[
   {"name":"trees","group":"languages","about":"builds trees","published":"binary trees","threads":1,"parameters":[]},
   {"name":"server","group":"threads","about":"passes objects on","published":"larson","threads":2,
-   "parameters":[{"name":"sessions","default":"8","about":"how many"}]}
+   "parameters":[{"name":"sessions","default":8,"about":"how many"}]}
 ]"#;
 
 /// A directory of programs that answer as the workloads' programs do.

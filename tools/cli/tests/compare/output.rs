@@ -157,3 +157,23 @@ fn variables_that_change_allocators_are_named() {
     let out = succeeds(compare.env("MALLOC_ARENA_MAX", "1").env("MALLOC_", "2"));
     assert!(out.contains("In the environment: MALLOC_=2, MALLOC_ARENA_MAX=1."), "{out}");
 }
+
+/// Nobody can be told the results, and they are not lost.
+#[test]
+fn files_are_written_where_nothing_can_be_printed() {
+    let fakes = Fakes::taking("full", &[("gort", "1"), ("glibc", "2")]);
+    let [table, nowhere, figures] = ["a.md", "none/a.svg", "a.json"].map(|name| fakes.path(name));
+    let mut command = fakes.compare(&["--rounds", "1", "--markdown", &table, "--json", &figures]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("the device is there");
+    let status = command.stdout(full).status().expect("the gort command starts");
+    assert_eq!(status.code(), Some(1));
+    for file in [&table, &figures] {
+        assert!(fs::metadata(file).is_ok_and(|meta| meta.len() > 100), "{file}");
+    }
+    // One that cannot be written keeps nothing else from being told: its directory goes while the programs run.
+    fs::create_dir(fakes.dir.join("none")).unwrap();
+    fakes.add("glibc", r#"rm -rf "$dir/none""#);
+    let out = output(&mut fakes.compare(&["--rounds", "1", "--svg", &nowhere]));
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("In short") && text(&out.stderr).contains("cannot write"));
+}

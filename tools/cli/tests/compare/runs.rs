@@ -8,8 +8,8 @@ fn allocators_take_turns_and_begin_in_turn() {
     succeeds(&mut fakes.compare(&["--rounds", "2", "--seeds", "1,7", "--workload", "trees"]));
     let expected = [
         ["gort trees 1", "glibc trees 1", "jemalloc trees 1"],
-        ["glibc trees 7", "jemalloc trees 7", "gort trees 7"],
-        ["glibc trees 1", "jemalloc trees 1", "gort trees 1"],
+        ["glibc trees 7", "gort trees 7", "jemalloc trees 7"],
+        ["glibc trees 1", "gort trees 1", "jemalloc trees 1"],
         ["jemalloc trees 7", "gort trees 7", "glibc trees 7"],
     ];
     assert_eq!(fakes.log(), expected.concat());
