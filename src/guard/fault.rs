@@ -17,8 +17,8 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether a fault is being reported, or was.
 static REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// Installs the handler, once.
-pub(super) fn install() {
+/// Installs the handler, once. May call a `sigaction` that is somebody else's.
+pub(crate) fn watch_faults() {
     if !INSTALLED.load(Relaxed) && !INSTALLED.swap(true, Relaxed) {
         signals::on_fault(handle);
     }

@@ -16,6 +16,7 @@ use crate::base::{Bytes, Class, Random};
 use crate::heap::Heap;
 use crate::sync::{Mutex, rank};
 use crate::sys::{self, Linux, Os};
+pub(crate) use fault::watch_faults;
 pub(crate) use pool::Trace;
 use pool::{Place, Pool};
 
@@ -154,12 +155,6 @@ pub(crate) fn release_all(heap: &Heap) -> Bytes {
     let gone = POOL.lock().release_all();
     heap.book_guarded(-(gone.0 as isize));
     gone
-}
-
-/// Reports faults in guarded objects' places, and beside objects with mappings of their own and in those that were freed, from now on. May
-/// call a `sigaction` that is somebody else's.
-pub(crate) fn watch_faults() {
-    fault::install();
 }
 
 /// Takes the lock of this layer before a fork.

@@ -131,12 +131,11 @@ impl Heap {
             return;
         }
         // Step by step: other threads may be at the same excess.
-        loop {
-            let got = self.scavenge(excess().min(left).min(URGENT_STEP), URGENT_STEP, true);
+        while left > Pages(0)
+            && let got = self.scavenge(excess().min(left).min(URGENT_STEP), URGENT_STEP, true)
+            && got > Pages(0)
+        {
             left = Pages(left.0.saturating_sub(got.0));
-            if got == Pages(0) || left == Pages(0) {
-                break;
-            }
         }
         let end = sys::precise_ns();
         // Rest as long as it worked: at most half of the CPU goes into holding the limit. Another thread may have worked longer.
