@@ -12,7 +12,7 @@ const LEVELS: [u32; 3] = [1, 6, 9];
 type Files = BTreeMap<String, Vec<u8>>;
 
 pub(crate) fn run() -> Asked {
-    let files = sized(1_600);
+    let files = sized(600);
     let asked: Vec<Asked> = thread::scope(|s| {
         let threads = [1, 2].map(|seed| s.spawn(move || one_thread(seed, files)));
         threads.into_iter().map(|t| t.join().expect("the archive comes back")).collect()

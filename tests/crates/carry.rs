@@ -28,9 +28,9 @@ pub(crate) struct Asked {
     pub(crate) bytes: u64,
 }
 
-/// The full `size` of a program in a release build, a fraction of it where every step is checked.
+/// The `size` of a program, or a part of it where every step is checked.
 pub(crate) fn sized(size: usize) -> usize {
-    if cfg!(any(debug_assertions, feature = "invariants")) { size / 8 } else { size }
+    if cfg!(any(debug_assertions, feature = "invariants")) { size / 3 } else { size }
 }
 
 /// Runs `program`, the body of the test called `name`, in one child process for each memory limit.

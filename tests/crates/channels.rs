@@ -56,7 +56,7 @@ impl Message for Nested {
 type Sealed = (u64, Box<dyn Message>);
 
 pub(crate) fn run() -> Asked {
-    let each = sized(20_000);
+    let each = sized(7_500);
     let (make, made) = bounded::<Sealed>(512);
     let (change, changed) = unbounded::<Sealed>();
 

@@ -29,7 +29,7 @@ impl Snapshot {
 }
 
 pub(crate) fn run() -> Asked {
-    let steps = sized(400_000);
+    let steps = sized(150_000);
     // Old snapshots are checked and dropped elsewhere, while this thread goes on changing the nodes they share.
     let (retire, retired) = mpsc::sync_channel::<Snapshot>(4);
     let checker = thread::spawn(move || retired.iter().map(|snapshot| snapshot.check()).count());

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 pub(crate) fn run() -> Asked {
-    let strings = sized(600_000);
+    let strings = sized(225_000);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("four threads");
 
     let made: Vec<String> = pool.install(|| (0..strings).into_par_iter().map(line).collect());

@@ -23,7 +23,7 @@ struct Order {
 }
 
 pub(crate) fn run() -> Asked {
-    let (buyers, orders) = (sized(4_000), sized(120_000));
+    let (buyers, orders) = (sized(1_500), sized(45_000));
     let mut random = Random::new(3);
     let buyers: Vec<Buyer> = (0..buyers)
         .map(|i| Buyer {

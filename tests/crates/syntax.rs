@@ -1,6 +1,6 @@
 //! syn on this repository's own sources: parsed to trees, printed, parsed again, and the trees compared, by three threads.
 
-use crate::carry::{Asked, checkpoint, sized};
+use crate::carry::{Asked, checkpoint};
 use quote::ToTokens;
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
@@ -39,17 +39,15 @@ pub(crate) fn run() -> Asked {
     let texts: Vec<String> =
         paths.iter().map(|p| fs::read_to_string(p).expect("a source can be read")).collect();
 
-    let rounds = sized(3).max(1);
     let expressions: Vec<usize> = thread::scope(|s| {
-        let threads =
-            [0, 1, 2].map(|_| s.spawn(|| (0..rounds).map(|_| round(&paths, &texts)).max().unwrap_or(0)));
+        let threads = [0, 1, 2].map(|_| s.spawn(|| round(&paths, &texts)));
         threads.into_iter().map(|t| t.join().expect("the trees are equal")).collect()
     });
     assert!(
         expressions.iter().all(|n| *n == expressions[0] && *n > 0),
         "all threads see the same: {expressions:?}"
     );
-    let least = (3 * rounds * expressions[0]) as u64;
+    let least = (3 * expressions[0]) as u64;
     Asked { objects: least, bytes: 8 * least }
 }
 

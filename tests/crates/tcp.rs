@@ -14,7 +14,7 @@ const AT_ONCE: usize = 48;
 const MAX_FRAME: usize = 48 << 10;
 
 pub(crate) fn run() -> Asked {
-    let frames = sized(400);
+    let frames = sized(150);
     let runtime = Builder::new_multi_thread().worker_threads(4).enable_io().build().expect("a runtime");
     let (asked, served) = runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");

@@ -9,7 +9,7 @@ const WORDS: [&str; 12] =
     ["sing", "a", "King", "reading", "ing", "bring3", "naïve", "going", "thing", "on", "rings", "x_ing"];
 
 pub(crate) fn run() -> Asked {
-    let text = generate(sized(16 << 20));
+    let text = generate(sized(6 << 20));
 
     let dates = Regex::new(r"(?-u:\b\d{4}-\d{2}-\d{2}\b)").expect("a pattern");
     let found: Vec<String> = dates.find_iter(&text).map(|m| m.as_str().to_owned()).collect();
@@ -46,7 +46,7 @@ pub(crate) fn run() -> Asked {
         assert_eq!((hits.matched(0), hits.matched(1), hits.matched(2)), slow(line), "{line:?}");
     }
 
-    compile_many(sized(1500));
+    compile_many(sized(600));
     Asked { objects: (2 * addresses + 2 * lines.len()) as u64, bytes: 2 * text.len() as u64 }
 }
 

@@ -7,13 +7,12 @@
 /* What the process may grow by after the first waves: far less than what each thread touches times the threads that went. */
 #define SLACK_KIB (16L * 1024)
 
-static atomic_uint ready, ended;
+static atomic_uint ended;
+static pthread_barrier_t wave;
 
 /* Until all threads of the wave are here: then each has its cache. */
 static void meet(void) {
-    unsigned wave = atomic_fetch_add(&ready, 1) / WAVE;
-    while (atomic_load(&ready) < (wave + 1) * WAVE)
-        sched_yield();
+    pthread_barrier_wait(&wave);
 }
 
 /* Whether all threads of a wave hold what they touch at once. Without it, how many do is the scheduler's choice, and the
@@ -269,5 +268,6 @@ int main(int argc, char **argv) {
         {"only_late", mode_only_late},
         {"leaving", mode_leaving},
     };
+    CHECK(pthread_barrier_init(&wave, NULL, WAVE) == 0);
     return run_mode(modes, LENGTH(modes), argc, argv);
 }
