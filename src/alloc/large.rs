@@ -204,11 +204,8 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
     if let Some(said) = size.filter(|&said| large_pages(Bytes(said)) != Some(span.npages())) {
         span.facts_of(p).refuse_said(p, said, format_args!("free: object has another size"));
     }
-    if let Some(mcache) = mcache {
-        mcache.make_room(heap, span.npages());
-        if mcache.keep_large(span) {
-            return;
-        }
+    if mcache.is_some_and(|m| m.keep_large_slow(heap, span)) {
+        return;
     }
     heap.free_span(span, mcache.map(MCache::spans));
     count(mcache, None, Some(bytes));

@@ -2,8 +2,9 @@
 //! reaches the page heap.
 //!
 //! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers, in the mcache's gate: by the owner's plain
-//! loads and stores, or another thread that looks once a second after those that have not used theirs. Of the longer ones the
-//! process keeps one, until a thread needs pages for something else: it is then the first to go.
+//! loads and stores, or another thread that looks once a second after those that have not used theirs. Of the longer ones, and of those
+//! for which a small heap has no room, the process keeps one, until a thread needs pages for something else: it is then the first to go.
+//! A small heap has little room, because what comes next would lie behind what is kept, in memory that no cache of the processor holds.
 //!
 //! A length of which none is kept is cut off the shortest span that is longer, and the rest is kept in turn. It is in the way if the
 //! object is to grow in place: then it is given back, and the pages behind the object are free again.
@@ -22,8 +23,9 @@ use crate::sync::atomic::{AcqRel, AtomicU32, AtomicU64, AtomicUsize, Cell, Relax
 const LONGEST: usize = shrunk(128, 3);
 /// Pages that those may have together in one thread: 4 MiB ...
 const MAX_PAGES: usize = 512;
-/// ... and in all threads: a sixteenth of the heap in use, from 1 MiB to 64 MiB.
+/// ... and in all threads: a sixteenth of the heap in use, from 256 KiB to 64 MiB.
 const SHARE: usize = 16;
+const MIN_ALL_PAGES: usize = shrunk(32, 3);
 const MAX_ALL_PAGES: usize = 8192;
 /// Pages of the latter that a thread draws at a time: 128 KiB.
 const DRAW: usize = shrunk(16, 1);
@@ -41,6 +43,8 @@ pub(super) struct LargeCache {
     held: Cell<usize>,
     /// How many they may be: what the thread has drawn. Read by anyone.
     limit: AtomicUsize,
+    /// What all threads might hold when this one last drew.
+    room: Cell<usize>,
     /// Times a span was used again, and when it was last asked: no change is no use.
     hits: Cell<u32>,
     seen: Cell<u32>,
@@ -54,6 +58,7 @@ impl LargeCache {
             asked_long: Cell::new(0),
             held: Cell::new(0),
             limit: AtomicUsize::new(0),
+            room: Cell::new(2 * LONGEST),
             hits: Cell::new(0),
             seen: Cell::new(0),
         }
@@ -74,12 +79,15 @@ impl LargeCache {
     /// Takes a span of exactly `n` pages.
     #[inline(always)]
     pub(super) fn take(&self, n: Pages) -> Option<Span> {
-        let Some(first) = self.by_length.get(n.0) else { return LONG.take(n) };
-        let span = first.get()?;
-        first.set(span.chained());
-        self.held.set(self.held.get() - n.0);
-        self.used();
-        Some(span)
+        if let Some(first) = self.by_length.get(n.0)
+            && let Some(span) = first.get()
+        {
+            first.set(span.chained());
+            self.held.set(self.held.get() - n.0);
+            self.used();
+            return Some(span);
+        }
+        LONG.take(n)
     }
 
     /// Takes the shortest span of more than `n` pages, for the first `n` of them. The rest is to come back by `put_rest`.
@@ -151,20 +159,22 @@ impl LargeCache {
             return false;
         }
         let n = span.npages().0;
-        let Some(first) = self.by_length.get(n) else { return LONG.put(span) };
-        if self.held.get() + n > self.limit.load(Relaxed) {
-            return false;
+        if let Some(first) = self.by_length.get(n)
+            && self.held.get() + n <= self.limit.load(Relaxed)
+        {
+            span.chain(first.get());
+            first.set(Some(span));
+            self.held.set(self.held.get() + n);
+            self.used();
+            return true;
         }
-        span.chain(first.get());
-        first.set(Some(span));
-        self.held.set(self.held.get() + n);
-        self.used();
-        true
+        // Not one for which others would have to go.
+        n > (self.room.get() / 2).min(LONGEST) && LONG.put(span)
     }
 
     /// Draws room for a span of `n` pages, in a heap with `in_use` bytes in use; `false` when there is none.
     pub(super) fn draw(&self, n: Pages, in_use: Bytes) -> bool {
-        let all = (in_use.0 / SHARE / PAGE_SIZE).clamp(LONGEST, MAX_ALL_PAGES);
+        let all = (in_use.0 / SHARE / PAGE_SIZE).clamp(MIN_ALL_PAGES, MAX_ALL_PAGES);
         let want = (self.held.get() + n.0).next_multiple_of(DRAW);
         let more = want.saturating_sub(self.limit.load(Relaxed));
         let ok = want <= MAX_PAGES
@@ -173,6 +183,7 @@ impl LargeCache {
         if ok {
             self.limit.store(self.limit.load(Relaxed) + more, Relaxed);
         }
+        self.room.set(all);
         ok
     }
 
@@ -207,8 +218,8 @@ impl LargeCache {
     }
 }
 
-/// The last span that was freed of those above `LONGEST`, of all threads: one word that is swapped, its header's address (48 bits) and
-/// its pages (16 bits).
+/// The last span that was freed of those above `LONGEST`, or without room, of all threads: one word that is swapped, its header's
+/// address (48 bits) and its pages (16 bits).
 pub(super) struct Long {
     word: AtomicU64,
     /// Times it was used again, and when it was last asked.

@@ -284,20 +284,26 @@ impl MCache {
         behind.is_some()
     }
 
-    /// Makes room for a large span in the thread's cache, if it is to be kept. Owner only, not for stand-ins.
-    pub(crate) fn make_room(&self, heap: &Heap, n: Pages) {
+    /// As `keep_large`, which found no room: makes some, if the span is to be kept. Owner only, not for stand-ins.
+    #[must_use]
+    pub(crate) fn keep_large_slow(&self, heap: &Heap, span: Span) -> bool {
         self.event(heap);
         heap.tick();
+        let n = span.npages();
+        let draw = || self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(true);
         // Behind the gate: who sweeps forgets what was asked for.
         if self.gate.own(|| self.large.is_asked(n)) != Some(true) {
-            return;
+            return false;
         }
         if LargeCache::is_long(n) {
             drop_long(heap, self.spans());
-        } else if self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(false) {
+        } else if !draw() {
             self.drop_own_large(heap, LargeCache::take_all);
-            let _ = self.gate.own(|| self.large.draw(n, heap.in_use_bytes()));
+            if !draw() {
+                drop_long(heap, self.spans());
+            }
         }
+        self.keep_large(span)
     }
 
     /// Gives back all that the thread holds, and what the transfer caches hold. Owner only, not for stand-ins.

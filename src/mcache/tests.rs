@@ -131,10 +131,7 @@ enum From {
 
 /// Keeps it, as the door does.
 fn keep_large(m: &MCache, heap: &heap::Heap, span: Span) -> bool {
-    m.keep_large(span) || {
-        m.make_room(heap, span.npages());
-        m.keep_large(span)
-    }
+    m.keep_large(span) || m.keep_large_slow(heap, span)
 }
 
 /// The twin of what is kept: first addresses and lengths, for those that the heap still says are kept.
@@ -162,7 +159,7 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
         for _ in 0..4_000 {
             if random.below(16) < if live.len() < 20 { 9 } else { 6 } {
                 let n = lengths[random.below(lengths.len())];
-                let longest_before = kept.clone();
+                let mut before = kept.clone();
                 let (span, from) = alloc_large(m, heap, n);
                 assert_eq!(span.npages(), n);
                 assert!(span.is(State::InUse));
@@ -172,7 +169,10 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                     }
                     From::Longer => {
                         let of = kept.remove(&span.base()).expect("it is cut off what was kept");
-                        let shortest = longest_before.values().filter(|&&len| len > n && len.0 <= 128).min();
+                        // But the one that the process keeps, which goes first.
+                        still_kept(&mut before, heap);
+                        before.insert(span.base(), of);
+                        let shortest = before.values().filter(|&&len| len > n).min();
                         assert_eq!(Some(&of), shortest, "of the shortest that is longer");
                         kept.insert(span.base() + n.bytes().0, of - n);
                         cut += 1;
@@ -200,14 +200,14 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
             }
             match random.below(400) {
                 0 => m.flush_all(heap),
-                1 => m.make_room(heap, lengths[0]),
+                1 => m.event(heap),
                 _ => {}
             }
             // What was given back is not kept any more, and perhaps somebody else's.
             still_kept(&mut kept, heap);
             let pages: usize = kept.values().map(|n| n.0).sum();
             most = (heap.in_use_bytes().0 / PAGE_SIZE).max(most);
-            let bound = (most / 16).clamp(128, 512) + 165;
+            let bound = (most / 16).clamp(32, 512) + 165;
             assert!(pages <= bound, "{pages} pages are kept of {most}");
         }
         let much_room = rest.npages().0 > 8192;
@@ -277,6 +277,30 @@ fn what_was_kept_beside_an_object_that_grows_stays() {
     assert!(below.is(State::Cached));
     assert_eq!(m.reuse_large(Pages(60), 1), Some(below));
     [below, room].into_iter().for_each(|span| heap.free_span(span, None));
+    m.flush_all(heap);
+}
+
+/// What is kept lies in the way of what comes next. But any length is used again at once.
+#[test]
+fn a_small_heap_keeps_little_and_one_of_any_length() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let before = heap.in_use_bytes();
+    for n in [Pages(5), Pages(8), Pages(32), Pages(40), Pages(128), Pages(300)] {
+        for round in 0..3 {
+            let (span, from) = alloc_large(m, heap, n);
+            assert_eq!(from == From::Heap, round == 0, "{n:?}");
+            assert!(keep_large(m, heap, span));
+        }
+    }
+    let spans = (1..=128).map(|n| alloc_large(m, heap, Pages(n)).0).collect::<Vec<_>>();
+    for span in spans {
+        if !keep_large(m, heap, span) {
+            heap.free_span(span, Some(m.spans()));
+        }
+    }
+    let kept = (heap.in_use_bytes().0 - before.0) / PAGE_SIZE;
+    assert!((1..=32 + 128).contains(&kept), "{kept} pages are kept");
     m.flush_all(heap);
 }
 

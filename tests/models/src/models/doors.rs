@@ -118,8 +118,7 @@ pub(super) fn free_pages(heap: &Heap, span: Span) {
     }
     let entered = Entered::new("free");
     let m = mine(&entered, heap).expect("there is a cache");
-    m.make_room(heap, span.npages());
-    if !m.keep_large(span) {
+    if !m.keep_large_slow(heap, span) {
         let bytes = span.bytes();
         heap.free_span(span, Some(m.spans()));
         m.count_large(None, Some(bytes));
