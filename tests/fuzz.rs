@@ -9,9 +9,15 @@ mod replay;
 use common::Case;
 
 #[test]
-fn the_corpus_and_a_bounded_while() {
-    let name = "the_corpus_and_a_bounded_while";
-    Case::new(name, "heap")
-        .env("GODEBUG", "hugemin=1100KiB")
-        .succeeds(|| replay::replay("heap", 500, heap::run));
+fn the_corpus() {
+    case("the_corpus").succeeds(|| replay::replay("heap", 0, heap::run));
+}
+
+#[test]
+fn a_bounded_while() {
+    case("a_bounded_while").succeeds(|| replay::fuzz("heap", 500, heap::run));
+}
+
+fn case(name: &str) -> Case {
+    Case::new(name, "heap").env("GODEBUG", "hugemin=1100KiB")
 }

@@ -33,7 +33,7 @@ const DRAW: usize = shrunk(16, 1);
 /// Pages that threads have drawn.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
-/// The cache; all zeros is empty. Only for who is in the gate, unless said otherwise.
+/// The cache. Only for who is in the gate, unless said otherwise.
 pub(super) struct LargeCache {
     by_length: [Cell<Option<Span>>; LONGEST + 1],
     /// A bit for each length in pages that was asked for; and the last of the longer ones.
@@ -43,7 +43,7 @@ pub(super) struct LargeCache {
     held: Cell<usize>,
     /// How many they may be: what the thread has drawn. Read by anyone.
     limit: AtomicUsize,
-    /// What all threads might hold when this one last drew.
+    /// Pages that all threads might hold when this one last missed some, or drew.
     room: Cell<usize>,
     /// Times a span was used again, and when it was last asked: no change is no use.
     hits: Cell<u32>,
@@ -58,7 +58,7 @@ impl LargeCache {
             asked_long: Cell::new(0),
             held: Cell::new(0),
             limit: AtomicUsize::new(0),
-            room: Cell::new(2 * LONGEST),
+            room: Cell::new(MIN_ALL_PAGES),
             hits: Cell::new(0),
             seen: Cell::new(0),
         }
@@ -134,8 +134,9 @@ impl LargeCache {
         None
     }
 
-    /// Notes that a span of `n` pages was asked for, and there was none.
-    pub(super) fn ask(&self, n: Pages) {
+    /// Notes that a span of `n` pages was asked for, and there was none, in a heap with `in_use` bytes in use.
+    pub(super) fn ask(&self, n: Pages, in_use: Bytes) {
+        self.look_at_room(in_use);
         match self.asked.get(n.0 / 64).filter(|_| !Self::is_long(n)) {
             Some(bits) => bits.set(bits.get() | 1 << (n.0 % 64)),
             None => self.asked_long.set(n.0),
@@ -168,22 +169,33 @@ impl LargeCache {
             self.used();
             return true;
         }
-        // Not one for which others would have to go.
-        n > (self.room.get() / 2).min(LONGEST) && LONG.put(span)
+        self.is_lone(span.npages()) && LONG.put(span)
+    }
+
+    /// Whether a span of `n` pages for which there is no room may be the one that the process keeps: it is no use to make room for it,
+    /// because that would be most of the room that there is.
+    #[inline(always)]
+    pub(super) fn is_lone(&self, n: Pages) -> bool {
+        n.0 > (self.room.get() / 2).min(LONGEST)
+    }
+
+    fn look_at_room(&self, in_use: Bytes) {
+        self.room.set((in_use.0 / SHARE / PAGE_SIZE).clamp(MIN_ALL_PAGES, MAX_ALL_PAGES));
     }
 
     /// Draws room for a span of `n` pages, in a heap with `in_use` bytes in use; `false` when there is none.
     pub(super) fn draw(&self, n: Pages, in_use: Bytes) -> bool {
-        let all = (in_use.0 / SHARE / PAGE_SIZE).clamp(MIN_ALL_PAGES, MAX_ALL_PAGES);
+        self.look_at_room(in_use);
         let want = (self.held.get() + n.0).next_multiple_of(DRAW);
         let more = want.saturating_sub(self.limit.load(Relaxed));
+        // Several threads in a small heap have something each.
+        let all = if want <= DRAW { self.room.get().max(LONGEST) } else { self.room.get() };
         let ok = want <= MAX_PAGES
             && can_fence_all()
             && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= all)).is_ok();
         if ok {
             self.limit.store(self.limit.load(Relaxed) + more, Relaxed);
         }
-        self.room.set(all);
         ok
     }
 

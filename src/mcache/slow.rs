@@ -255,7 +255,7 @@ impl MCache {
     pub(crate) fn ask_large(&self, heap: &Heap, n: Pages) {
         self.event(heap);
         // Not noted while another thread looks: the next time will do.
-        let _ = self.gate.own(|| self.large.ask(n));
+        let _ = self.gate.own(|| self.large.ask(n, heap.in_use_bytes()));
         drop_long(heap, self.spans());
     }
 
@@ -276,12 +276,14 @@ impl MCache {
         self.gate.own(cut).flatten()
     }
 
-    /// Gives back the span behind a large object, if the thread keeps it: `true`. Owner only, not for stand-ins.
+    /// Gives back the span behind a large object, if the thread keeps it, or the process: `true`. Owner only, not for stand-ins.
     pub(crate) fn make_way(&self, heap: &Heap, span: Span) -> bool {
-        let behind = span.base() + span.bytes().0;
-        let behind = self.gate.own(|| self.large.take_at(behind)).flatten();
-        heap.free_chain(behind.inspect(|behind| behind.chain(None)), Some(self.spans()));
-        behind.is_some()
+        let base = span.base() + span.bytes().0;
+        let behind = self.gate.own(|| self.large.take_at(base)).flatten();
+        let behind = behind.inspect(|behind| behind.chain(None)).or_else(|| LONG.take_any());
+        let is_there = behind.is_some_and(|behind| behind.base() == base);
+        heap.free_chain(behind, Some(self.spans()));
+        is_there
     }
 
     /// As `keep_large`, which found no room: makes some, if the span is to be kept. Owner only, not for stand-ins.
@@ -290,17 +292,19 @@ impl MCache {
         self.event(heap);
         heap.tick();
         let n = span.npages();
-        let draw = || self.gate.own(|| self.large.draw(n, heap.in_use_bytes())) == Some(true);
+        let draw = || self.gate.own(|| self.large.draw(n, heap.in_use_bytes()));
         // Behind the gate: who sweeps forgets what was asked for.
         if self.gate.own(|| self.large.is_asked(n)) != Some(true) {
             return false;
         }
         if LargeCache::is_long(n) {
             drop_long(heap, self.spans());
-        } else if !draw() {
-            self.drop_own_large(heap, LargeCache::take_all);
-            if !draw() {
+        } else if draw() == Some(false) {
+            if self.gate.own(|| self.large.is_lone(n)) == Some(true) {
                 drop_long(heap, self.spans());
+            } else {
+                self.drop_own_large(heap, LargeCache::take_all);
+                let _ = draw();
             }
         }
         self.keep_large(span)

@@ -254,6 +254,28 @@ fn an_object_grows_in_place_over_what_it_was_cut_off() {
     m.flush_all(heap);
 }
 
+/// In a small heap, where the process keeps what is in the way.
+#[test]
+fn an_object_grows_in_place_over_one_for_which_there_was_no_room() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let (span, _) = heap.alloc_span(Pages(100), None, Pages(1), None).expect("the OS has memory");
+    let grow = |n: Pages, may: bool| {
+        let way = |span| may && m.make_way(heap, span);
+        heap.resize_object(heap::Object::Large(span), n, 1, way).map(|p| p.as_ptr().addr())
+    };
+    let (base, size) = (span.base(), Pages(40));
+    assert_eq!(grow(Pages(60), false), Some(base));
+    m.ask_large(heap, size);
+    let (behind, _) = heap.alloc_span(size, None, Pages(1), None).expect("the OS has memory");
+    assert_eq!(behind.base(), base + Pages(60).bytes().0);
+    assert!(keep_large(m, heap, behind));
+    assert_eq!(grow(Pages(100), false), None, "it is in the way");
+    assert_eq!(grow(Pages(100), true), Some(base));
+    heap.free_span(span, None);
+    m.flush_all(heap);
+}
+
 #[test]
 fn what_was_kept_beside_an_object_that_grows_stays() {
     let (heap, _alone) = heap::heap_alone();
@@ -280,28 +302,57 @@ fn what_was_kept_beside_an_object_that_grows_stays() {
     m.flush_all(heap);
 }
 
-/// What is kept lies in the way of what comes next. But any length is used again at once.
+/// What is kept lies in the way of what comes next. But any length is used again at once, and several threads keep something each.
 #[test]
 fn a_small_heap_keeps_little_and_one_of_any_length() {
     let (heap, _alone) = heap::heap_alone();
     let m = Box::leak(Box::new(MCache::new()));
     let before = heap.in_use_bytes();
     for n in [Pages(5), Pages(8), Pages(32), Pages(40), Pages(128), Pages(300)] {
-        for round in 0..3 {
-            let (span, from) = alloc_large(m, heap, n);
-            assert_eq!(from == From::Heap, round == 0, "{n:?}");
-            assert!(keep_large(m, heap, span));
-        }
+        come_and_go(m, heap, &[n, n, n], &[From::Heap, From::Kept, From::Kept]);
     }
-    let spans = (1..=128).map(|n| alloc_large(m, heap, Pages(n)).0).collect::<Vec<_>>();
-    for span in spans {
-        if !keep_large(m, heap, span) {
-            heap.free_span(span, Some(m.spans()));
-        }
+    let others = [(); 6].map(|()| &*Box::leak(Box::new(MCache::new())));
+    for m in others {
+        come_and_go(m, heap, &[Pages(8), Pages(8)], &[From::Heap, From::Kept]);
     }
+    others.into_iter().for_each(|m| m.flush_all(heap));
+
+    (1..=128).for_each(|n| keep_or_free(m, heap, alloc_large(m, heap, Pages(n)).0));
     let kept = (heap.in_use_bytes().0 - before.0) / PAGE_SIZE;
     assert!((1..=32 + 128).contains(&kept), "{kept} pages are kept");
     m.flush_all(heap);
+}
+
+/// One for which there is no room takes nobody else's; and there is room for it when the heap has grown.
+#[test]
+fn long_spans_come_and_go_beside_short_ones() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let [short, long, other] = [8, 60, 70].map(Pages);
+    come_and_go(m, heap, &[short, long, other], &[From::Heap; 3]);
+    come_and_go(m, heap, &[short, other, long, short], &[From::Kept, From::Kept, From::Heap, From::Kept]);
+    // Never touched: what may be kept follows the heap in use.
+    let (room, _) = heap.alloc_span(Pages(16384), None, Pages(1), None).expect("the OS has memory");
+    come_and_go(m, heap, &[long, other, long, other], &[From::Kept, From::Heap, From::Longer, From::Heap]);
+    come_and_go(m, heap, &[long, other, short, long], &[From::Kept; 4]);
+    heap.free_span(room, None);
+    m.flush_all(heap);
+}
+
+/// Objects of these lengths, one after the other, and where they must come from.
+fn come_and_go(m: &MCache, heap: &heap::Heap, lengths: &[Pages], wanted: &[From]) {
+    let comes = |&n| {
+        let (span, from) = alloc_large(m, heap, n);
+        keep_or_free(m, heap, span);
+        from
+    };
+    assert_eq!(lengths.iter().map(comes).collect::<Vec<_>>(), wanted, "{lengths:?}");
+}
+
+fn keep_or_free(m: &MCache, heap: &heap::Heap, span: Span) {
+    if !keep_large(m, heap, span) {
+        heap.free_span(span, Some(m.spans()));
+    }
 }
 
 #[test]

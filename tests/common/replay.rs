@@ -11,18 +11,22 @@ use std::vec::Vec;
 /// A longer input only makes a longer program.
 const LONGEST: usize = 400;
 
-/// Runs `body` on all inputs in `tests/fuzz/corpus/<target>`, then on `count` that are made from them with a seed: of the clock, or
-/// `GORT_FUZZ_SEED`. It is printed first, so that what ends the process can be repeated too.
+/// Runs `body` on all inputs in `tests/fuzz/corpus/<target>`, then on `count` that are made from them.
 pub(crate) fn replay(target: &str, count: usize, body: fn(&[u8])) {
-    let inputs: Vec<_> = corpus(target).iter().map(|path| fs::read(path).expect("it was listed")).collect();
-    assert!(inputs.len() >= 10, "only {} inputs in tests/fuzz/corpus/{target}", inputs.len());
-    inputs.iter().for_each(|input| body(input));
+    corpus(target).iter().for_each(|input| body(input));
+    fuzz(target, count, body);
+}
+
+/// Runs `body` on `count` inputs that are made from those of the corpus with a seed: of the clock, or `GORT_FUZZ_SEED`. It is printed first, so
+/// that what ends the process can be repeated too.
+pub(crate) fn fuzz(target: &str, count: usize, body: fn(&[u8])) {
+    let inputs = corpus(target);
     let seed = match std::env::var("GORT_FUZZ_SEED") {
         Ok(text) => text.parse().unwrap_or_else(|e| panic!("GORT_FUZZ_SEED={text:?}: {e}")),
         Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64),
     };
     eprintln!(
-        "fuzzing {target}: {} inputs of the corpus, then {count} with GORT_FUZZ_SEED={seed}",
+        "fuzzing {target}: {count} inputs from {} of the corpus, with GORT_FUZZ_SEED={seed}",
         inputs.len()
     );
     let mut numbers = Numbers(seed);
@@ -31,16 +35,17 @@ pub(crate) fn replay(target: &str, count: usize, body: fn(&[u8])) {
     }
 }
 
-fn corpus(target: &str) -> Vec<PathBuf> {
+fn corpus(target: &str) -> Vec<Vec<u8>> {
     // From the crate at the top, and from those one and two folders below it.
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder =
         here.ancestors().take(3).map(|at| at.join("tests/fuzz/corpus").join(target)).find(|at| at.is_dir());
     let folder = folder.unwrap_or_else(|| panic!("there is no tests/fuzz/corpus/{target}"));
-    let entries = fs::read_dir(folder).expect("it is a folder");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("it is readable").path()).collect();
+    let entries = fs::read_dir(&folder).expect("it is a folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
     files.sort();
-    files
+    assert!(files.len() >= 10, "only {} inputs in {}", files.len(), folder.display());
+    files.iter().map(|path| fs::read(path).expect("it was listed")).collect()
 }
 
 /// A splitmix64 generator.

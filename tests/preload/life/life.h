@@ -64,7 +64,8 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) word;
 
 /* What should be in the object's bytes from 8 * `i` on. */
 static uint64_t word_at(const struct object *o, size_t i) {
-    return (o->tag + i) * 0x9e3779b97f4a7c15u;
+    uint64_t w = (o->tag + i) * 0x9e3779b97f4a7c15u;
+    return w ^ w >> 32;
 }
 
 /* Fills the whole object. */

@@ -1,5 +1,7 @@
 -- Tables, strings, closures and coroutines, all from one seed.
 local state = 2023
+-- How much of all this, in percent.
+local load = math.tointeger(tonumber(os.getenv("LOAD")))
 local function pick(n)
   state = (state * 1103515245 + 12345) & 0x7fffffff
   return (state >> 8) % n
@@ -27,7 +29,7 @@ local function tree(depth)
 end
 local function sum(t) return t[2] and t[1] + sum(t[2]) + sum(t[3]) or t[1] end
 local kept, total = {}, 0
-for round = 1, 200 do
+for round = 1, 2 * load do
   local t = tree(13)
   total = total + sum(t)
   if round % 10 == 0 then kept[#kept + 1] = t end
@@ -36,7 +38,7 @@ print("trees", total, #kept, sum(kept[#kept]))
 
 -- Counting words in tables that grow as they are filled.
 local places = {}
-for i = 1, 1000000 do
+for i = 1, 10000 * load do
   local word = words[1 + pick(#words)]
   local list = places[word]
   if not list then
@@ -56,7 +58,7 @@ print("words", #names, digest(table.concat(names, " ", 1, 1000)))
 
 -- Strings: formatted, matched, replaced, joined.
 local lines = {}
-for i = 1, 200000 do
+for i = 1, 2000 * load do
   lines[i] = string.format("%06d %s=%q %.3f", i, words[1 + pick(#words)], words[1 + pick(#words)], pick(100000) / 7)
 end
 local text = table.concat(lines, "\n")
@@ -68,7 +70,7 @@ print("text", #text, found, digest(text))
 -- Strings that grow by a little, many side by side.
 local grown = {}
 for i = 1, 1000 do grown[i] = "" end
-for _ = 1, 300000 do
+for _ = 1, 3000 * load do
   local i = 1 + pick(1000)
   grown[i] = grown[i] .. words[1 + pick(#words)]
   if #grown[i] > 2000 then grown[i] = grown[i]:sub(1000) end
@@ -77,7 +79,7 @@ print("grown", digest(table.concat(grown)))
 
 -- Coroutines and closures that hold on to what they saw.
 local mixed = 0
-for round = 1, 20000 do
+for round = 1, 200 * load do
   local seen = {}
   local co = coroutine.wrap(function(n)
     for i = 1, 10 do

@@ -3,6 +3,9 @@ import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 
+// How much of all this, in percent.
+const load = Number(process.env.LOAD);
+
 function random(seed) {
   let state = seed >>> 0;
   return (n) => {
@@ -14,7 +17,7 @@ function random(seed) {
 function buffers(pick) {
   const kept = new Array(500).fill(null);
   const hash = createHash('sha256');
-  for (let i = 0; i < 60000; i++) {
+  for (let i = 0; i < 600 * load; i++) {
     const size = 1 + (pick(40) === 0 ? pick(300000) : pick(6000));
     const buffer = pick(2) ? Buffer.alloc(size, i & 255) : Buffer.allocUnsafeSlow(size).fill(i & 255);
     const slot = pick(kept.length);
@@ -27,7 +30,7 @@ function buffers(pick) {
 function documents(pick) {
   let text = '[]';
   const hash = createHash('sha256');
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 0.4 * load; round++) {
     const list = JSON.parse(text).slice(-2000);
     for (let i = 0; i < 1500; i++) {
       list.push({ id: round * 10000 + i, name: `n${pick(1e6).toString(36)}`, tags: Array.from({ length: pick(6) }, () => pick(99)) });
@@ -40,7 +43,7 @@ function documents(pick) {
 
 function packed(pick) {
   const hash = createHash('sha256');
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 4 * load; i++) {
     const data = Buffer.from(Array.from({ length: 200 + pick(3000) }, () => pick(1000)).join(' '));
     const small = pick(2) ? gzipSync(data, { level: 1 + pick(9) }) : deflateRawSync(data, { level: 1 + pick(9) });
     const back = small[0] === 0x1f && small[1] === 0x8b ? gunzipSync(small) : inflateRawSync(small);
@@ -69,7 +72,7 @@ if (isMainThread) {
   console.log(answers.join('\n'));
 } else {
   const pick = random(workerData);
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 3 * load; i++) {
     const array = new ArrayBuffer(1 + pick(200000));
     new Uint8Array(array).fill(pick(256));
     parentPort.postMessage(array, [array]);

@@ -56,17 +56,19 @@ pub(super) fn swept_by_three() {
     });
 }
 
-/// Spans above the longest that threads keep: whoever is first gets the one that was freed.
+/// Spans above the longest that threads keep, and those for which there is no room: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
-    explore(2, || {
-        let heap = heap();
-        let threads = [[5, 5], [5, 6]].map(|lengths| {
-            spawn(move || {
-                come_and_go(heap, &lengths);
-                exit(heap);
-            })
+    for lengths in [[[5, 5], [5, 6]], [[3, 2], [2, 2]]] {
+        explore(2, move || {
+            let heap = heap();
+            let threads = lengths.map(|lengths| {
+                spawn(move || {
+                    come_and_go(heap, &lengths);
+                    exit(heap);
+                })
+            });
+            join(threads);
+            nothing_is_lost(heap);
         });
-        join(threads);
-        nothing_is_lost(heap);
-    });
+    }
 }
