@@ -32,7 +32,7 @@ local kept, total = {}, 0
 for round = 1, 2 * load do
   local t = tree(13)
   total = total + sum(t)
-  if round % 10 == 0 then kept[#kept + 1] = t end
+  if round % 10 == 1 then kept[#kept + 1] = t end
 end
 print("trees", total, #kept, sum(kept[#kept]))
 

@@ -33,7 +33,7 @@ my $total = 0;
 for my $round (1 .. 1.2 * $load) {
   my $tree = tree(12);
   $total += sum($tree);
-  push @kept, $tree if $round % 10 == 0;
+  push @kept, $tree if $round % 10 == 1;
 }
 print "trees: $total, kept ", sum({ v => 0, l => $kept[0], r => $kept[-1] }), "\n";
 
