@@ -7,6 +7,7 @@
 mod common;
 
 use std::ptr;
+use std::sync::Barrier;
 use std::thread;
 
 use common::{Case, Object, Random, layout};
@@ -212,10 +213,13 @@ fn threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space() {
         // The heap takes its part of the addresses when it starts: before the C library takes 64 MiB for each thread, or it has too few.
         drop(Object::new(layout(100, 8), 1));
         for round in 0..2 {
+            // What may not be refused is there before the first thread takes the rest: stacks, and the lists of objects.
+            let begun = Barrier::new(3);
             let nulls: usize = thread::scope(|s| {
                 let fill = |i: u64| {
                     let mut random = Random::new(50 + i);
                     let mut objects = Vec::with_capacity(300_000);
+                    begun.wait();
                     let mut nulls = 0;
                     // Small objects only: each null is a refill that got nothing.
                     for tag in 0..400_000 {

@@ -64,11 +64,15 @@ fn what_is_freed_at_the_end_serves_other_sizes() {
 fn threads_share_a_small_address_space() {
     Case::new("threads_share_a_small_address_space", "it").address_space(400_000_000).succeeds(|| {
         for round in 0..3 {
+            // What may not be refused is there before the first thread takes the rest: stacks, and the lists of objects.
+            let begun = Barrier::new(3);
             thread::scope(|s| {
                 for i in 0..3 {
+                    let begun = &begun;
                     s.spawn(move || {
                         let mut random = Random::new(i);
                         let mut objects = Vec::with_capacity(100_000);
+                        begun.wait();
                         let mut nulls = 0;
                         for tag in 0..30_000 {
                             let size = random.magnitude(if i == 0 { 17 } else { 14 });
