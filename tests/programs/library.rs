@@ -21,15 +21,14 @@ impl Prefix {
     /// `gort run` with the library of this source tree, from copies in `root`: a server that drops its rights could not read
     /// them in somebody's home directory, and a build that goes on meanwhile does not change them.
     pub(crate) fn gort(root: &Path) -> Result<Self, String> {
-        let built = build()?;
-        let [command, library] =
-            [("gort", built.command), ("libgort.so", built.library)].map(|(name, from)| {
-                let to = root.join(name);
-                fs::copy(&from, &to)
-                    .and_then(|_| fs::set_permissions(&to, Permissions::from_mode(0o755)))
-                    .map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
-                Ok::<_, String>(to.display().to_string())
-            });
+        let (command, library) = build()?;
+        let [command, library] = [("gort", command), ("libgort.so", library)].map(|(name, from)| {
+            let to = root.join(name);
+            fs::copy(&from, &to)
+                .and_then(|_| fs::set_permissions(&to, Permissions::from_mode(0o755)))
+                .map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
+            Ok::<_, String>(to.display().to_string())
+        });
         let (command, library) = (command?, library?);
         let prefix = Self::counting(Self::checked(format!("{command} run --lib {library} --"), "gort")?);
         if prefix.library != library {
@@ -119,17 +118,20 @@ fn libraries(prefix: &str) -> Result<Vec<String>, String> {
     Ok(all)
 }
 
-/// What a build made.
-struct Built {
-    command: PathBuf,
-    library: PathBuf,
+/// Builds what `gort run` puts before a program: the library as its users build it, and the command, of which nothing is left once it has
+/// become the program, as the tests build theirs.
+fn build() -> Result<(PathBuf, PathBuf), String> {
+    let command = cargo_build(&["--profile", "checked", "--package", "gort-cli"], "gort")?;
+    let library = cargo_build(&["--release", "--package", "gort-preload"], "libgort.so")?;
+    Ok((command, library))
 }
 
-/// Builds the command and the library, which is quick when they are there already. Cargo says where it put them.
-fn build() -> Result<Built, String> {
+/// Has cargo build something, which is quick when it is there already, and say where it put the file of this name.
+fn cargo_build(what: &[&str], name: &str) -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "gort-cli", "--package", "gort-preload"])
+        .arg("build")
+        .args(what)
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
@@ -137,19 +139,14 @@ fn build() -> Result<Built, String> {
         .output()
         .map_err(|e| format!("cannot run cargo: {e}"))?;
     if !output.status.success() {
-        return Err("gort and libgort.so do not build".to_owned());
+        return Err(format!("{name} does not build"));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let files: Vec<String> = text
-        .lines()
+    text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["reason"] == "compiler-artifact")
         .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
-        .filter_map(|file| file.as_str().map(str::to_owned))
-        .collect();
-    let find = |name: &str| {
-        let found = files.iter().map(PathBuf::from).find(|file| file.file_name().is_some_and(|f| f == name));
-        found.ok_or_else(|| format!("cargo built no {name}"))
-    };
-    Ok(Built { command: find("gort")?, library: find("libgort.so")? })
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .find(|file| file.file_name().is_some_and(|f| f == name))
+        .ok_or_else(|| format!("cargo built no {name}"))
 }
