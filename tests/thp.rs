@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use common::{Case, Object, layout, resident};
+use common::{Case, Object, PAGE, layout, resident};
 
 const MIB: usize = 1 << 20;
 const HUGE: usize = 2 * MIB;
@@ -132,6 +132,41 @@ fn small_objects_have_them_from_a_size_of_the_heap_on() {
     case(test, &format!("thpmin=1GiB,{CHEAP}"), || assert_eq!(small(40 * MIB).1.huge, 0));
 }
 
+/// Objects of whole pages, filled, until they have so many bytes together, and the mapping they are in.
+fn large(each: usize, bytes: usize) -> (Vec<Object>, Mapping) {
+    let objects: Vec<_> = (0..bytes / each).map(|i| Object::new(layout(each, 8), i as u64)).collect();
+    let heap = one_mapping(&objects);
+    (objects, heap)
+}
+
+#[test]
+fn large_objects_of_a_few_pages_have_them() {
+    let test = "large_objects_of_a_few_pages_have_them";
+    case(test, CHEAP, || {
+        assert_eq!(large(64 << 10, 3 * MIB).1.huge, 0);
+        let (_small, before) = small(8 * MIB);
+        let was = resident();
+        // Seven pages: some lie across two huge pages.
+        let (_large, heap) = large(56 << 10, 24 * MIB);
+        assert!(heap.huge >= before.huge + 20 * MIB && heap.huge.is_multiple_of(HUGE), "{heap:?}");
+        assert_eq!(heap.advice(), "no", "nothing else is to have them");
+        let grown = resident() - was;
+        assert!(grown <= 24 * MIB + HUGE + MIB, "grew by {grown}");
+        let stats = gort::stats();
+        let known = (stats.heap_sys - stats.heap_released) as usize;
+        assert!(Mapping::of(heap.range.start).resident <= known, "{heap:?}, {known} known to be resident");
+        // They take part when the memory is given back.
+        drop((_small, _large));
+        gort::free_os_memory();
+        assert!(resident() <= was - 6 * MIB, "{} of {was}", resident());
+    });
+    case(test, CHEAP, || {
+        let (_small, heap) = small(8 * MIB);
+        assert!(large(200 << 10, 24 * MIB).1.huge <= heap.huge + HUGE, "longer ones may stay untouched");
+    });
+    case(test, &format!("disablethp=1,{CHEAP}"), || assert_eq!(large(56 << 10, 40 * MIB).1.huge, 0));
+}
+
 #[test]
 fn threads_make_them_together() {
     case("threads_make_them_together", CHEAP, || {
@@ -159,8 +194,8 @@ fn while_one_is_made_others_get_none() {
             let toucher = || {
                 let mut kept = vec![];
                 while !all_made.load(Relaxed) {
-                    kept.push(Object::new(layout(40_000, 8), 1));
-                    std::thread::sleep(Duration::from_millis(2));
+                    kept.push(Object::new(layout(140_000, 8), 1));
+                    std::thread::sleep(Duration::from_millis(8));
                 }
             };
             (0..60).for_each(|_| _ = s.spawn(toucher));
@@ -194,6 +229,11 @@ fn what_may_stay_untouched_goes_without() {
         // The scavenger may have taken a part of one that is resident in advance.
         assert!(at.range.start == heap.range.start && at.huge <= heap.huge, "{at:?}, before {heap:?}");
         assert!(resident() < before + MIB, "60 MiB, of which 20 words were written");
+        // SAFETY: the layout has a size.
+        let one = |_| hardly_written(unsafe { gort::GoAlloc.alloc_zeroed(layout(64 << 10, 8)) });
+        let before = resident();
+        assert_eq!((0..320).map(one).filter(|&at| at == 0).count(), 0);
+        assert!(resident() < before + 320 * PAGE + MIB, "20 MiB, of which 320 words were written");
     });
 }
 

@@ -4,9 +4,11 @@
 //! A page of 2 MiB costs a fifth of what 512 small ones do, and saves most misses of the address cache, but what is never touched stays
 //! resident. So the heap makes huge pages itself, one at a time, where it knows that they will be filled: when a thread takes a window of
 //! untouched pages for small objects, it takes what follows up to the next 2 MiB, touches it, and gives back what it did not want. There
-//! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on.
+//! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on. Large objects of
+//! up to 128 KiB that come to the next 2 MiB before a window does are filled as well, as a rule, and do the same; otherwise what follows them would
+//! have small pages for good.
 //!
-//! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
+//! A longer object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
 //! until eight others have asked: most are filled by then. Its ends have small pages, so of one that is written to at its beginning only,
 //! nothing more is resident unless it begins where a huge page does, or is the one in sixteen that is asked for the price. Huge objects ask
 //! for all of theirs. Not those that are to be zeros: who wants zeros may want them because they cost nothing. All else in the heap has small
@@ -54,7 +56,9 @@ const MOST_SKIPPED: u32 = 64;
 /// So many times large objects rely on the last one having been cheap.
 const RELIED_ON: u32 = 15;
 
-/// For so many large objects the kernel is asked at a time.
+/// Pages of the longest large object that makes a huge page of what it begins and others will fill: 128 KiB.
+const SHORT: Pages = Pages(16);
+/// For so many longer ones the kernel is asked at a time.
 const ASKING: usize = 8;
 
 /// The policy.
@@ -226,7 +230,8 @@ impl Heap {
             && Linux.page_size() <= COARSEST_PAGE
     }
 
-    /// Touches a huge page, unless they are dear, and gives its rest back. Says whether all its pages have frames now.
+    /// Touches a huge page, unless they are dear, and gives its rest back. Says whether all its pages have frames now; those that the caller
+    /// has of it are not booked.
     pub(super) fn touch(&self, huge: HugePage) -> bool {
         let HugePage { first, rest } = huge;
         let touched = self
@@ -263,8 +268,11 @@ impl Heap {
     }
 
     /// Asks for huge pages in a large object that is new, or in the part by which one grew: pages that have no frames yet and will be
-    /// filled.
+    /// filled. Of a few pages it makes one, if they begin one.
     pub(super) fn ask_in(&self, untouched: PageRange) {
+        if untouched.len <= SHORT {
+            return self.make_in(untouched);
+        }
         let (first, end) = (untouched.start.0.div_ceil(HUGE.0), untouched.end().0 / HUGE.0);
         if first < end
             && self.wants_huge_pages()
@@ -280,6 +288,15 @@ impl Heap {
             if let Some(range) = unpack(asked) {
                 self.advise_pages(range, true);
             }
+        }
+    }
+
+    fn make_in(&self, untouched: PageRange) {
+        if untouched.start.0.next_multiple_of(HUGE.0) < untouched.end().0
+            && self.wants_huge_pages()
+            && let Some(huge) = self.with_owner(untouched.start, |alloc| HugePage::begun(alloc, untouched))
+        {
+            self.touch(huge);
         }
     }
 
