@@ -14,6 +14,10 @@ pub(crate) const fn ones(start: u32, len: u32) -> u64 {
 #[inline]
 pub(crate) const fn first_run(word: u64, len: u32) -> Option<u32> {
     debug_assert!(len > 0 && len <= 64);
+    // Most words have none, and three bits of it tell.
+    if word & (word >> (len / 2)) & (word >> (len - 1)) == 0 {
+        return None;
+    }
     let mut left = word;
     let mut known = 1;
     while known < len && left != 0 {

@@ -90,12 +90,14 @@ impl LargeCache {
         LONG.take(n)
     }
 
+    /// The lengths of which there may be spans: none is longer than all are together.
+    fn lengths(&self) -> &[Cell<Option<Span>>] {
+        &self.by_length[..=self.held.get().min(LONGEST)]
+    }
+
     /// Takes the shortest span of more than `n` pages, for the first `n` of them. The rest is to come back by `put_rest`.
     pub(super) fn take_longer(&self, n: Pages) -> Option<Span> {
-        if self.held.get() <= n.0 {
-            return None;
-        }
-        let first = self.by_length.get(n.0 + 1..)?.iter().find(|first| first.get().is_some())?;
+        let first = self.lengths().get(n.0 + 1..)?.iter().find(|first| first.get().is_some())?;
         let span = first.get()?;
         first.set(span.chained());
         self.held.set(self.held.get() - span.npages().0);
@@ -115,7 +117,7 @@ impl LargeCache {
     /// Takes out the span that starts at this address.
     pub(super) fn take_at(&self, base: usize) -> Option<Span> {
         // No look at the page map: another thread may be about to free what starts there.
-        for first in self.by_length.iter().filter(|_| self.held.get() > 0) {
+        for first in self.lengths() {
             let mut before: Option<Span> = None;
             let mut next = first.get();
             while let Some(span) = next {
@@ -207,7 +209,7 @@ impl LargeCache {
     /// Takes all spans out, chained to one another, and gives back what was drawn.
     pub(super) fn take_all(&self) -> Option<Span> {
         let mut all = None;
-        for first in &self.by_length {
+        for first in self.lengths() {
             while let Some(span) = first.get() {
                 first.set(span.chained());
                 span.chain(all);

@@ -282,9 +282,11 @@ impl<O: Os> PageAlloc<O> {
         let sum = self.sums.leaf(c);
         let mut s = Search { n, run: 0, free: None };
         if sum != Sum::NONE {
-            let InChunk { run, free } = self.chunks.at(c).alloc.find(n, i);
+            // Where no run is long enough, what is free first is all there is to find.
+            let has_run = sum.max() >= n;
+            let InChunk { run, free } = self.chunks.at(c).alloc.find(if has_run { n } else { 1 }, i);
             s.free = free.map(|i| c * CHUNK_PAGES + i);
-            if let Some(i) = run {
+            if let Some(i) = run.filter(|_| has_run) {
                 return (Some(PageIdx(c * CHUNK_PAGES + i)), PageIdx(s.free.unwrap_or(from.0)));
             }
             s.run = sum.end().min(CHUNK_PAGES - i);
