@@ -353,7 +353,11 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
         }
         _ => {}
     }
-    let to = allocate(new, false);
+    let to = if class_of(new).is_none() && size > old {
+        large::alloc_to_grow(size, C_ALIGN)
+    } else {
+        allocate(new, false)
+    };
     if to.is_null() {
         // No memory for a copy of what is left: it stays where it is.
         return if size <= old { shrunk(p, object, size) } else { fail(ENOMEM) };

@@ -26,34 +26,49 @@ fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Opti
     }
 }
 
+/// What a new object is to contain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Anything,
+    Zeros,
+    /// A shorter object, which grows.
+    Shorter,
+}
+
 /// Allocates whole pages for the parts of a layout, which come in the order of the doors' arguments. Null when memory is exhausted.
 #[inline(never)]
 pub(super) extern "C" fn alloc(size: usize, align: usize) -> *mut u8 {
-    warm_or_cold(size, align, false)
+    warm_or_cold(size, align, Content::Anything)
 }
 
 /// As `alloc`; zero.
 #[inline(never)]
 pub(super) extern "C" fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
-    warm_or_cold(size, align, true)
+    warm_or_cold(size, align, Content::Zeros)
+}
+
+/// As `alloc`, for an object that moves because it grows.
+#[inline(never)]
+pub(super) extern "C" fn alloc_to_grow(size: usize, align: usize) -> *mut u8 {
+    warm_or_cold(size, align, Content::Shorter)
 }
 
 #[inline(always)]
-fn warm_or_cold(size: usize, align: usize, zeroed: bool) -> *mut u8 {
+fn warm_or_cold(size: usize, align: usize, content: Content) -> *mut u8 {
     let Some(n) = large_pages(Bytes(size)) else { return ptr::null_mut() };
     // A span that this thread freed a moment ago.
     if align <= PAGE_SIZE
         && let Some(span) = mcache::current_if_set().and_then(|m| m.reuse_large(n, size))
     {
-        return zero(ptr::with_exposed_provenance_mut(span.base()), size, zeroed);
+        return zero(ptr::with_exposed_provenance_mut(span.base()), size, content);
     }
-    alloc_slow(n, size, align, zeroed)
+    alloc_slow(n, size, align, content)
 }
 
 /// Zeroes a new object's first bytes, if that is wanted.
 #[inline(always)]
-fn zero(p: *mut u8, bytes: usize, wanted: bool) -> *mut u8 {
-    if wanted {
+fn zero(p: *mut u8, bytes: usize, content: Content) -> *mut u8 {
+    if content == Content::Zeros {
         // SAFETY: the object is at least this long, and nobody else's yet.
         unsafe { p.write_bytes(0, bytes) };
     }
@@ -62,13 +77,14 @@ fn zero(p: *mut u8, bytes: usize, wanted: bool) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
+fn alloc_slow(n: Pages, size: usize, align: usize, content: Content) -> *mut u8 {
     let entered = Entered::new("malloc");
     let Some(heap) = ready() else { return ptr::null_mut() };
     let mcache = mine(&entered, heap);
     let inside = 0u8;
     if let Some(mcache) = mcache.filter(|_| align <= PAGE_SIZE)
-        && let Some(p) = guarded::alloc_large(&entered, mcache, heap, n, zeroed, &raw const inside)
+        && let Some(p) =
+            guarded::alloc_large(&entered, mcache, heap, n, content == Content::Zeros, &raw const inside)
     {
         mcache.count_large(Some((n.bytes(), size)), None);
         return p;
@@ -77,12 +93,15 @@ fn alloc_slow(n: Pages, size: usize, align: usize, zeroed: bool) -> *mut u8 {
     count(mcache, Some((n.bytes(), size)), None);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
-    // Who wants zeros may want them because they cost nothing.
-    if !zeroed {
-        heap.will_be_filled(p, n, dirt);
+    match content {
+        Content::Anything => heap.will_be_filled(p, n, dirt, false),
+        // Who wants zeros may want them because they cost nothing.
+        Content::Zeros => {}
+        // Aligned above a page, each might begin 2 MiB of its own.
+        Content::Shorter => heap.will_be_filled(p, n, dirt, align <= PAGE_SIZE),
     }
     checks::pages_handed_out(&entered, heap, p, size);
-    zero(p, dirt.0.min(size), zeroed)
+    zero(p, dirt.0.min(size), content)
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.

@@ -120,8 +120,12 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
         }
         _ => {}
     }
-    // SAFETY: GlobalAlloc's callers never ask for zero bytes, and gort answers even that.
-    let to = unsafe { GoAlloc.alloc(new_layout) };
+    let to = if class_of(new_layout).is_none() && new_layout.size() > layout.size() {
+        large::alloc_to_grow(new_layout.size(), new_layout.align())
+    } else {
+        // SAFETY: GlobalAlloc's callers never ask for zero bytes, and gort answers even that.
+        unsafe { GoAlloc.alloc(new_layout) }
+    };
     if !to.is_null() {
         // SAFETY: both objects are live, different, and at least this long.
         unsafe { ptr::copy_nonoverlapping(p, to, layout.size().min(new_layout.size())) };

@@ -223,7 +223,7 @@ impl Heap {
         span.set_npages(n);
         self.took_pages(more.len, scavenged);
         if scavenged == more.len {
-            self.ask_in(more);
+            self.grew_by(more);
         }
         true
     }

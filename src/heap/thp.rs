@@ -4,11 +4,12 @@
 //! A page of 2 MiB costs a fifth of what 512 small ones do, and saves most misses of the address cache, but what is never touched stays
 //! resident. So the heap makes huge pages itself, one at a time, where it knows that they will be filled: when a thread takes a window of
 //! untouched pages for small objects, it takes what follows up to the next 2 MiB, touches it, and gives back what it did not want. There
-//! is one such place, where the heap ends, so that at most 2 MiB are resident in advance, and that from a size of the heap on. Large objects of
-//! up to 128 KiB that come to the next 2 MiB before a window does are filled as well, as a rule, and do the same; otherwise what follows them would
-//! have small pages for good.
+//! is one such place, where the heap ends (and one in what each group of threads has borrowed), so that at most 2 MiB are resident in advance,
+//! and that from a size of the heap on. A large object that grows, by up to 128 KiB of untouched pages, and comes to the next 2 MiB before a window
+//! does, makes one as well: otherwise what follows would have small pages for good. Others that are as short do not, which may be buffers that are
+//! hardly written to.
 //!
-//! A longer object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
+//! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
 //! until eight others have asked: most are filled by then. Its ends have small pages, so of one that is written to at its beginning only,
 //! nothing more is resident unless it begins where a huge page does, or is the one in sixteen that is asked for the price. Huge objects ask
 //! for all of theirs. Not those that are to be zeros: who wants zeros may want them because they cost nothing. All else in the heap has small
@@ -56,7 +57,7 @@ const MOST_SKIPPED: u32 = 64;
 /// So many times large objects rely on the last one having been cheap.
 const RELIED_ON: u32 = 15;
 
-/// Pages of the longest large object that makes a huge page of what it begins and others will fill: 128 KiB.
+/// Most untouched pages by which an object grows that make a huge page of what they begin and others will fill: 128 KiB.
 const SHORT: Pages = Pages(16);
 /// For so many longer ones the kernel is asked at a time.
 const ASKING: usize = 8;
@@ -250,12 +251,13 @@ impl Heap {
         (!self.without_huge_pages()).then_some(price)
     }
 
-    /// Asks for huge pages in a new object of `n` pages, which has no frames behind `dirty` bytes and will be filled, as far as is known.
-    pub(crate) fn will_be_filled(&self, p: *mut u8, n: Pages, dirty: Bytes) {
+    /// Asks for huge pages in a new object of `n` pages, which has no frames behind `dirty` bytes and will be filled, as far as is known;
+    /// for certain if it `grows`, and was a shorter one.
+    pub(crate) fn will_be_filled(&self, p: *mut u8, n: Pages, dirty: Bytes, grows: bool) {
         let (start, end) = (p.addr() + dirty.0, p.addr() + n.bytes().0);
         if self.contains(p) {
-            return self
-                .ask_in(PageRange { start: self.page_of(start), len: Pages((end - start) / PAGE_SIZE) });
+            let untouched = PageRange { start: self.page_of(start), len: Pages((end - start) / PAGE_SIZE) };
+            return if grows { self.grew_by(untouched) } else { self.ask_in(untouched) };
         }
         let first = start.next_multiple_of(HUGE.bytes().0);
         if first + HUGE.bytes().0 <= end
@@ -267,12 +269,21 @@ impl Heap {
         }
     }
 
-    /// Asks for huge pages in a large object that is new, or in the part by which one grew: pages that have no frames yet and will be
-    /// filled. Of a few pages it makes one, if they begin one.
-    pub(super) fn ask_in(&self, untouched: PageRange) {
-        if untouched.len <= SHORT {
-            return self.make_in(untouched);
+    /// Asks for huge pages in what an object grew by, or makes the one that a few pages begin, of them and of what is behind them.
+    pub(super) fn grew_by(&self, untouched: PageRange) {
+        if untouched.len > SHORT {
+            self.ask_in(untouched);
+        } else if untouched.start.0.next_multiple_of(HUGE.0) < untouched.end().0
+            && self.wants_huge_pages()
+            && let Some(huge) = self.with_owner(untouched.start, |alloc| HugePage::begun(alloc, untouched))
+        {
+            self.touch(huge);
         }
+    }
+
+    /// Asks for huge pages in a large object that is new, or in the part by which one grew: pages that have no frames yet and will be
+    /// filled.
+    fn ask_in(&self, untouched: PageRange) {
         let (first, end) = (untouched.start.0.div_ceil(HUGE.0), untouched.end().0 / HUGE.0);
         if first < end
             && self.wants_huge_pages()
@@ -288,15 +299,6 @@ impl Heap {
             if let Some(range) = unpack(asked) {
                 self.advise_pages(range, true);
             }
-        }
-    }
-
-    fn make_in(&self, untouched: PageRange) {
-        if untouched.start.0.next_multiple_of(HUGE.0) < untouched.end().0
-            && self.wants_huge_pages()
-            && let Some(huge) = self.with_owner(untouched.start, |alloc| HugePage::begun(alloc, untouched))
-        {
-            self.touch(huge);
         }
     }
 

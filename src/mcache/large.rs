@@ -209,7 +209,8 @@ impl LargeCache {
     /// Takes all spans out, chained to one another, and gives back what was drawn.
     pub(super) fn take_all(&self) -> Option<Span> {
         let mut all = None;
-        for first in self.lengths() {
+        // All lengths: a signal handler that jumped out of `put` may have left one that is not counted.
+        for first in &self.by_length {
             while let Some(span) = first.get() {
                 first.set(span.chained());
                 span.chain(all);
