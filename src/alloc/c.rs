@@ -353,10 +353,9 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
         }
         _ => {}
     }
-    let to = if class_of(new).is_none() && size > old {
-        large::alloc_to_grow(size, C_ALIGN)
-    } else {
-        allocate(new, false)
+    let to = match class_of(new) {
+        Some(_) => allocate(new, false),
+        None => large::alloc_moved(old, size, C_ALIGN),
     };
     if to.is_null() {
         // No memory for a copy of what is left: it stays where it is.

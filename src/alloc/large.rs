@@ -31,7 +31,7 @@ fn count(mcache: Option<&MCache>, allocated: Option<(Bytes, usize)>, freed: Opti
 enum Content {
     Anything,
     Zeros,
-    /// A shorter object, which grows.
+    /// A shorter object, and soon more of the same.
     Shorter,
 }
 
@@ -47,10 +47,11 @@ pub(super) extern "C" fn alloc_zeroed(size: usize, align: usize) -> *mut u8 {
     warm_or_cold(size, align, Content::Zeros)
 }
 
-/// As `alloc`, for an object that moves because it grows.
+/// As `alloc`, for an object of `old` bytes that moves. One that grows is full, and so is most of what it becomes if it has a quarter of that.
 #[inline(never)]
-pub(super) extern "C" fn alloc_to_grow(size: usize, align: usize) -> *mut u8 {
-    warm_or_cold(size, align, Content::Shorter)
+pub(super) fn alloc_moved(old: usize, size: usize, align: usize) -> *mut u8 {
+    let content = if size / 4 <= old && old < size { Content::Shorter } else { Content::Anything };
+    warm_or_cold(size, align, content)
 }
 
 #[inline(always)]

@@ -120,8 +120,8 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
         }
         _ => {}
     }
-    let to = if class_of(new_layout).is_none() && new_layout.size() > layout.size() {
-        large::alloc_to_grow(new_layout.size(), new_layout.align())
+    let to = if class_of(new_layout).is_none() {
+        large::alloc_moved(layout.size(), new_layout.size(), new_layout.align())
     } else {
         // SAFETY: GlobalAlloc's callers never ask for zero bytes, and gort answers even that.
         unsafe { GoAlloc.alloc(new_layout) }

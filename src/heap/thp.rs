@@ -4,10 +4,10 @@
 //! A page of 2 MiB costs a fifth of what 512 small ones do, and saves most misses of the address cache, but what is never touched stays
 //! resident. So the heap makes huge pages itself, one at a time, where it knows that they will be filled: when a thread takes a window of
 //! untouched pages for small objects, it takes what follows up to the next 2 MiB, touches it, and gives back what it did not want. There
-//! is one such place, where the heap ends (and one in what each group of threads has borrowed), so that at most 2 MiB are resident in advance,
-//! and that from a size of the heap on. A large object that grows, by up to 128 KiB of untouched pages, and comes to the next 2 MiB before a window
-//! does, makes one as well: otherwise what follows would have small pages for good. Others that are as short do not, which may be buffers that are
-//! hardly written to.
+//! is one such place, where the heap ends, and one in what each group of threads has borrowed, so that at most 2 MiB for each are resident in
+//! advance; and that from a size of the heap on. A large object that grows, by up to 128 KiB of untouched pages, makes one as well wherever it
+//! comes to 2 MiB that nobody has touched: otherwise what follows would have small pages for good. New ones that are as short do not, which may be
+//! buffers that are hardly written to.
 //!
 //! A large object asks for the whole huge pages in it, and one that grew for those in the part by which it did, as long as it has them and
 //! until eight others have asked: most are filled by then. Its ends have small pages, so of one that is written to at its beginning only,
@@ -59,7 +59,7 @@ const RELIED_ON: u32 = 15;
 
 /// Most untouched pages by which an object grows that make a huge page of what they begin and others will fill: 128 KiB.
 const SHORT: Pages = Pages(16);
-/// For so many longer ones the kernel is asked at a time.
+/// For so many large objects the kernel is asked at a time.
 const ASKING: usize = 8;
 
 /// The policy.
@@ -252,7 +252,7 @@ impl Heap {
     }
 
     /// Asks for huge pages in a new object of `n` pages, which has no frames behind `dirty` bytes and will be filled, as far as is known;
-    /// for certain if it `grows`, and was a shorter one.
+    /// most likely if it `grows`, and is to have the content of a shorter one.
     pub(crate) fn will_be_filled(&self, p: *mut u8, n: Pages, dirty: Bytes, grows: bool) {
         let (start, end) = (p.addr() + dirty.0, p.addr() + n.bytes().0);
         if self.contains(p) {
