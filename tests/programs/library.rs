@@ -21,15 +21,16 @@ impl Prefix {
     /// `gort run` with the library of this source tree, from copies in `root`: a server that drops its rights could not read
     /// them in somebody's home directory, and a build that goes on meanwhile does not change them.
     pub(crate) fn gort(root: &Path) -> Result<Self, String> {
-        let (command, library) = build()?;
-        let [command, library] = [("gort", command), ("libgort.so", library)].map(|(name, from)| {
+        let copy = |from: PathBuf, name: &str| {
             let to = root.join(name);
             fs::copy(&from, &to)
                 .and_then(|_| fs::set_permissions(&to, Permissions::from_mode(0o755)))
                 .map_err(|e| format!("cannot copy {}: {e}", from.display()))?;
             Ok::<_, String>(to.display().to_string())
-        });
-        let (command, library) = (command?, library?);
+        };
+        // The command is the program as soon as it has started: it may be built as the tests' own crates are, which is quicker.
+        let command = copy(build(&["--profile", "checked", "--package", "gort-cli"], "gort")?, "gort")?;
+        let library = copy(build(&["--release", "--package", "gort-preload"], "libgort.so")?, "libgort.so")?;
         let prefix = Self::counting(Self::checked(format!("{command} run --lib {library} --"), "gort")?);
         if prefix.library != library {
             return Err(format!("gort run put {} into a process and not {library}", prefix.library));
@@ -118,16 +119,8 @@ fn libraries(prefix: &str) -> Result<Vec<String>, String> {
     Ok(all)
 }
 
-/// Builds what `gort run` puts before a program: the library as its users build it, and the command, of which nothing is left once it has
-/// become the program, as the tests build theirs.
-fn build() -> Result<(PathBuf, PathBuf), String> {
-    let command = cargo_build(&["--profile", "checked", "--package", "gort-cli"], "gort")?;
-    let library = cargo_build(&["--release", "--package", "gort-preload"], "libgort.so")?;
-    Ok((command, library))
-}
-
 /// Has cargo build something, which is quick when it is there already, and say where it put the file of this name.
-fn cargo_build(what: &[&str], name: &str) -> Result<PathBuf, String> {
+fn build(what: &[&str], name: &str) -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .arg("build")
