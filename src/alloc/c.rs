@@ -15,6 +15,7 @@
 use core::alloc::Layout;
 use core::ptr;
 
+pub use super::FreeDoor;
 use super::init::ready;
 use super::stats::MemStats;
 use super::{checks, guarded, large, report, sizes};
@@ -160,22 +161,32 @@ fn small_object_at(p: *const u8) -> Option<(&'static Heap, Class)> {
 /// 1. `p` is null or an object that this door handed out, and nothing uses it any more.
 #[inline(always)]
 pub unsafe fn free(p: *mut u8) {
+    // SAFETY: passed on unchanged.
+    unsafe { free_by(FreeDoor::Free, p) };
+}
+
+/// As [`free`], for the function that the program called.
+///
+/// # Safety
+/// As for [`free`].
+#[inline(always)]
+pub unsafe fn free_by(door: FreeDoor, p: *mut u8) {
     let Some((heap, class)) = small_object_at(p) else {
         // Asked here: who frees an object does not pay for it, and programs free null often.
         if !p.is_null() {
-            free_no_small(p);
+            free_no_small(p, door);
         }
         return;
     };
     if !checks::is_live_in_c(heap, p) {
-        return free_marked(p, class);
+        return free_marked(p, class, door);
     }
-    if checks::taken_back(p, class, None) {
+    if checks::taken_back(door.name(), p, class, None) {
         return;
     }
     checks::freed_in_c(heap, p);
     if !push(p, class) {
-        super::flush(p, class);
+        super::flush(p, class, door);
     }
 }
 
@@ -183,10 +194,10 @@ pub unsafe fn free(p: *mut u8) {
 /// thread's bin, or live with a mark that the program has copied back to it.
 #[cold]
 #[inline(never)]
-extern "C" fn free_marked(p: *mut u8, class: Class) {
-    refuse_if_free("free", p, class);
+extern "C" fn free_marked(p: *mut u8, class: Class, door: FreeDoor) {
+    refuse_if_free(door.name(), p, class);
     if !push(p, class) {
-        super::flush(p, class);
+        super::flush(p, class, door);
     }
 }
 
@@ -204,11 +215,11 @@ fn refuse_if_free(door: &'static str, p: *mut u8, class: Class) {
 /// Frees what is no small object, and not null.
 #[cold]
 #[inline(never)]
-extern "C" fn free_no_small(p: *mut u8) {
+extern "C" fn free_no_small(p: *mut u8, door: FreeDoor) {
     if heap().and_then(|h| h.span_of(p)).is_some_and(|span| !span.is_large()) {
-        Facts::of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
+        Facts::of(p).refuse(p, format_args!("{}: pointer into the middle of an object", door.name()));
     }
-    large::free_unsized(p);
+    large::free_unsized(p, door);
 }
 
 /// As [`free`] for an object that was allocated with `size` bytes. Ends the process with one line when the object is shorter; in the
@@ -218,9 +229,42 @@ extern "C" fn free_no_small(p: *mut u8) {
 /// As for [`free`].
 #[inline]
 pub unsafe fn free_sized(p: *mut u8, size: usize) {
-    check_size("free_sized", p, size);
     // SAFETY: passed on unchanged.
-    unsafe { free(p) };
+    unsafe { free_sized_by(FreeDoor::FreeSized, p, size) };
+}
+
+/// As [`free_sized`] for an object that was allocated with `align` as well. Ends the process with one line when it cannot have been: it is
+/// aligned to less.
+///
+/// # Safety
+/// As for [`free`].
+#[inline]
+pub unsafe fn free_aligned_sized(p: *mut u8, align: usize, size: usize) {
+    if align.is_power_of_two() && !p.addr().is_multiple_of(align) {
+        has_another_alignment(p);
+    }
+    // SAFETY: passed on unchanged.
+    unsafe { free_sized_by(FreeDoor::FreeAlignedSized, p, size) };
+}
+
+/// Ends the process if an object starts at `p`.
+#[cold]
+#[inline(never)]
+fn has_another_alignment(p: *const u8) {
+    let door = FreeDoor::FreeAlignedSized.name();
+    let entered = Entered::new(door);
+    let is_object = small_object_at(p).is_some() || heap().is_some_and(|h| h.object_at(p).is_some());
+    drop(entered);
+    if is_object {
+        Facts::of(p).refuse(p, format_args!("{door}: object has another alignment"));
+    }
+}
+
+#[inline(always)]
+unsafe fn free_sized_by(door: FreeDoor, p: *mut u8, size: usize) {
+    check_size(door.name(), p, size);
+    // SAFETY: passed on unchanged.
+    unsafe { free_by(door, p) };
 }
 
 /// Ends the process with one line if the object that starts at `p` cannot have been allocated with `size` bytes, as far as
@@ -327,7 +371,7 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     }
     if size == 0 {
         // SAFETY: obligation 1.
-        unsafe { free(p) };
+        unsafe { free_by(FreeDoor::Realloc, p) };
         return ptr::null_mut();
     }
     let object = object_at("realloc", p);
@@ -364,7 +408,7 @@ pub unsafe fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: both objects are live, different, and at least this long.
     unsafe { ptr::copy_nonoverlapping(p, to, used.min(size)) };
     // SAFETY: obligation 1.
-    unsafe { free(p) };
+    unsafe { free_by(FreeDoor::Realloc, p) };
     to
 }
 

@@ -137,11 +137,11 @@ pub(super) fn handed_out(p: *mut u8, class: Class, size: usize) -> *mut u8 {
 
 /// An object of `class` on its way back, of `size` bytes if the program says so. Whether the thread's quarantine has it now; else it is to go
 /// to its bin. Ends the process with one line when it is not a live object of this class and size, or was written to past its end.
-pub(super) fn taken_back(p: *mut u8, class: Class, size: Option<usize>) -> bool {
-    let (heap, word, asked) = live("free", p, class);
-    check("free", p, class, asked, size);
+pub(super) fn taken_back(door: &'static str, p: *mut u8, class: Class, size: Option<usize>) -> bool {
+    let (heap, word, asked) = live(door, p, class);
+    check(door, p, class, asked, size);
     if !word.free(ObjectState::Live(asked)) {
-        Facts::of(p).refuse(p, format_args!("free: object is already free"));
+        Facts::of(p).refuse(p, format_args!("{door}: object is already free"));
     }
     // SAFETY: the object is that long, and free.
     unsafe { p.write_bytes(0, class.size().0) };
@@ -171,20 +171,21 @@ fn check_pages(door: &'static str, p: *mut u8, h: Huge) {
 
 /// An object of whole pages on its way back, of `size` bytes if the program says so. Ends the process with one line when it was freed already,
 /// has another size, or was written to past its end. What is no such object is left to who frees it.
-pub(super) fn pages_taken_back(p: *mut u8, size: Option<usize>) {
+pub(super) fn pages_taken_back(door: &'static str, p: *mut u8, size: Option<usize>) {
     let Some(heap) = heap() else { return };
     // For the table's lock.
-    let _entered = Entered::new("free");
-    let other_size = |said| Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
+    let _entered = Entered::new(door);
+    let other_size =
+        |said| Facts::of(p).refuse_said(p, said, format_args!("{door}: object has another size"));
     match heap.object_at(p) {
         None => {
             if let Some(facts) = heap.freed_at(p) {
-                facts.refuse(p, format_args!("free: object is already free"));
+                facts.refuse(p, format_args!("{door}: object is already free"));
             }
         }
         Some(Object::Huge(h)) => {
             size.filter(|&size| size != h.usable).map(other_size);
-            check_pages("free", p, h);
+            check_pages(door, p, h);
         }
         Some(Object::Large(span)) => {
             size.filter(|&size| large_pages(Bytes(size)) != Some(span.npages())).map(other_size);

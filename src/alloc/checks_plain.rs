@@ -34,9 +34,10 @@ pub(super) fn handed_out(p: *mut u8, _class: Class, _size: usize) -> *mut u8 {
     p
 }
 
-/// An object of `class` on its way back, of `size` bytes if the program says so: it is to go to the thread's bin.
+/// An object of `class` on its way back, of `size` bytes if the program says so: it is to go to the thread's bin. `door` is the function that
+/// it called.
 #[inline(always)]
-pub(super) fn taken_back(_p: *mut u8, _class: Class, _size: Option<usize>) -> bool {
+pub(super) fn taken_back(_door: &'static str, _p: *mut u8, _class: Class, _size: Option<usize>) -> bool {
     false
 }
 
@@ -46,7 +47,7 @@ pub(super) fn pages_handed_out(_entered: &Entered, _heap: &Heap, _p: *mut u8, _s
 
 /// An object of whole pages on its way back, of `size` bytes if the program says so.
 #[inline(always)]
-pub(super) fn pages_taken_back(_p: *mut u8, _size: Option<usize>) {}
+pub(super) fn pages_taken_back(_door: &'static str, _p: *mut u8, _size: Option<usize>) {}
 
 /// An object of whole pages that keeps its pages with a new size.
 #[inline(always)]

@@ -70,14 +70,14 @@ macro_rules! caller {
     }};
 }
 
-/// Frees a guarded object.
+/// Frees a guarded object. `door` is the function that the program called.
 #[cold]
 #[inline(never)]
-pub(super) fn free(p: *mut u8, said: Said) {
+pub(super) fn free(door: &'static str, p: *mut u8, said: Said) {
     let Some(heap) = heap() else { return };
     let by = caller!();
-    let entered = Entered::new("free");
-    let Object { bytes, class, .. } = guard::free(heap, p, said, &by);
+    let entered = Entered::new(door);
+    let Object { bytes, class, .. } = guard::free(door, heap, p, said, &by);
     match (mine(&entered, heap), class) {
         (Some(mcache), Some(class)) => mcache.count_guarded(class, false, true),
         (Some(mcache), None) => mcache.count_large(None, Some(bytes)),

@@ -5,12 +5,11 @@ use core::alloc::Layout;
 use core::ptr;
 
 use super::init::{mine, ready};
-use super::{checks, guarded, sizes};
+use super::{FreeDoor, checks, guarded, sizes};
 use crate::base::{Bytes, PAGE_SIZE, Pages, large_pages};
 use crate::guard::{self, Said};
 use crate::heap::{Facts, Heap, Object, Span, State, heap};
 use crate::mcache::{self, Entered, MCache};
-use crate::throw::throw;
 
 /// Said of an address where no object starts, and nothing else is known.
 const NONE_THERE: &str = "pointer was never allocated, or is already free";
@@ -150,48 +149,50 @@ fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
 /// another length in the heap; a huge object's may be another.
 #[inline(never)]
 pub(super) extern "C" fn free(p: *mut u8, size: usize) {
-    free_of(p, Some(size));
+    free_of(p, Some(size), FreeDoor::Free);
 }
 
-/// As `free`, for a program that does not say the size.
+/// As `free`, for a program that does not say the size; `door` is the function that it called.
 #[inline(never)]
-pub(super) extern "C" fn free_unsized(p: *mut u8) {
-    free_of(p, None);
+pub(super) extern "C" fn free_unsized(p: *mut u8, door: FreeDoor) {
+    free_of(p, None, door);
 }
 
 #[inline(always)]
-fn free_of(p: *mut u8, size: Option<usize>) {
-    checks::pages_taken_back(p, size);
+fn free_of(p: *mut u8, size: Option<usize>, door: FreeDoor) {
+    checks::pages_taken_back(door.name(), p, size);
     // As `large_pages`, but that for no bytes it is wrong, which the slow path sees.
     let has_size =
         |span: Span| size.is_none_or(|size| span.npages().0 == size.wrapping_sub(1) / PAGE_SIZE + 1);
     let span = heap().and_then(|heap| heap.large_at(p));
     let mcache = mcache::current_if_set();
     if !span.zip(mcache).is_some_and(|(span, mcache)| has_size(span) && mcache.keep_large(span)) {
-        free_slow(p, size);
+        free_slow(p, size, door.name());
     }
 }
 
 #[cold]
 #[inline(never)]
-fn free_slow(p: *mut u8, size: Option<usize>) {
-    let Some(heap) = heap() else { throw!("free: pointer was never allocated"; addr = p) };
+fn free_slow(p: *mut u8, size: Option<usize>, door: &'static str) {
+    let Some(heap) = heap() else {
+        Facts::Nothing.refuse(p, format_args!("{door}: pointer was never allocated"));
+    };
     if guard::contains(p) {
         // At the C door it may have any class.
-        return guarded::free(p, size.map_or(Said::Nothing, Said::WholePages));
+        return guarded::free(door, p, size.map_or(Said::Nothing, Said::WholePages));
     }
-    let entered = Entered::new("free");
+    let entered = Entered::new(door);
     let mcache = mine(&entered, heap);
     if !heap.contains(p) {
         if let Some(said) = size
             && let Some(object) = heap.object_at(p)
             && !large_pages(Bytes(said)).is_some_and(|n| object.has_pages(n))
         {
-            Facts::of(p).refuse_said(p, said, format_args!("free: object has another size"));
+            Facts::of(p).refuse_said(p, said, format_args!("{door}: object has another size"));
         }
         let Some(bytes) = heap.free_huge(p) else {
             let facts = Facts::of(p);
-            facts.refuse(p, format_args!("free: {}", facts.wrong(p, NONE_THERE)));
+            facts.refuse(p, format_args!("{door}: {}", facts.wrong(p, NONE_THERE)));
         };
         return count(mcache, None, Some(bytes));
     }
@@ -199,7 +200,10 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
         let facts = Facts::of(p);
         facts.refuse(
             p,
-            format_args!("free: {}", facts.wrong(p, "pointer into the middle of an object, or already free")),
+            format_args!(
+                "{door}: {}",
+                facts.wrong(p, "pointer into the middle of an object, or already free")
+            ),
         );
     };
     if !span.is_large() && heap.small_object_at(p).is_some() {
@@ -207,22 +211,22 @@ fn free_slow(p: *mut u8, size: Option<usize>) {
             Some(said) => span.facts_of(p).refuse_said(
                 p,
                 said,
-                format_args!("free: object is smaller than its layout says"),
+                format_args!("{door}: object is smaller than its layout says"),
             ),
             // The C door found none there a moment ago.
-            None => span.facts_of(p).refuse(p, format_args!("free: object is already free")),
+            None => span.facts_of(p).refuse(p, format_args!("{door}: object is already free")),
         }
     }
     if span.base() != p.addr() {
-        span.facts_of(p).refuse(p, format_args!("free: pointer into the middle of an object"));
+        span.facts_of(p).refuse(p, format_args!("{door}: pointer into the middle of an object"));
     }
     let bytes = span.bytes();
     if !span.is(State::InUse) {
-        span.facts_of(p).refuse(p, format_args!("free: object is already free"));
+        span.facts_of(p).refuse(p, format_args!("{door}: object is already free"));
     }
     // A program that says sizes also says each new one, so an object has exactly the pages for its size.
     if let Some(said) = size.filter(|&said| large_pages(Bytes(said)) != Some(span.npages())) {
-        span.facts_of(p).refuse_said(p, said, format_args!("free: object has another size"));
+        span.facts_of(p).refuse_said(p, said, format_args!("{door}: object has another size"));
     }
     if mcache.is_some_and(|m| m.keep_large_slow(heap, span)) {
         return;

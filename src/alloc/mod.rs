@@ -26,7 +26,6 @@ use crate::guard::{self, Said};
 use crate::heap::Facts;
 use crate::mcache::{self, Entered, MCache};
 use crate::mcentral;
-use crate::throw::throw;
 use init::{mine, ready};
 pub use options::bad_variables;
 #[cfg(feature = "fuzzing")]
@@ -138,6 +137,36 @@ unsafe fn realloc_coarse(p: *mut u8, layout: Layout, new_layout: Layout) -> *mut
     to
 }
 
+/// The function that a program called to free an object. What is said of the object when the process ends for it begins with its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum FreeDoor {
+    /// `free`, and the deallocation of a Rust program.
+    Free,
+    /// `free_sized`
+    FreeSized,
+    /// `free_aligned_sized`
+    FreeAlignedSized,
+    /// `realloc`, of no bytes, or after it has copied.
+    Realloc,
+    /// All forms of `operator delete`.
+    Delete,
+}
+
+impl FreeDoor {
+    /// Its name, as it stands in the line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::FreeSized => "free_sized",
+            Self::FreeAlignedSized => "free_aligned_sized",
+            Self::Realloc => "realloc",
+            Self::Delete => "operator delete",
+        }
+    }
+}
+
 // The functions below that the fast paths leave to are `extern "C"` with arguments in the order of the doors': the compiler
 // then knows that they do not unwind and jumps to them, so that the fast paths need no stack frame and move no register.
 
@@ -172,12 +201,12 @@ fn alloc_small(size: usize, class: Class) -> *mut u8 {
 
 #[inline(always)]
 fn free_small(class: Class, p: *mut u8, size: usize) {
-    if checks::taken_back(p, class, Some(size)) {
+    if checks::taken_back(FreeDoor::Free.name(), p, class, Some(size)) {
         return;
     }
     let mcache = mcache::current();
     if !mcache.push(class, checked(p, class)) && !mcache.push_watched(class, p) {
-        flush(p, class);
+        flush(p, class, FreeDoor::Free);
     }
 }
 
@@ -190,7 +219,7 @@ fn checked(p: *mut u8, class: Class) -> *mut u8 {
             .and_then(|h| h.span_of(p))
             .is_none_or(|s| s.class() != Some(class) || s.is_out(p) != Some(true))
     {
-        throw!("invariant broken: not an object of this class that is out"; addr = p, class = class.size().0);
+        crate::throw::throw!("invariant broken: not an object of this class that is out"; addr = p, class = class.size().0);
     }
     #[cfg(not(feature = "invariants"))]
     let _ = class;
@@ -236,17 +265,18 @@ fn refill_usable(size: usize, class: Class, usable: usize) -> *mut u8 {
 /// The slow path of a free: no bin yet, or a full one, or one that this signal handler must not use.
 #[cold]
 #[inline(never)]
-extern "C" fn flush(p: *mut u8, class: Class) {
+extern "C" fn flush(p: *mut u8, class: Class, door: FreeDoor) {
+    let door = door.name();
     let Some(heap) = crate::heap::heap() else {
-        throw!("free: pointer was never allocated"; addr = p);
+        Facts::Nothing.refuse(p, format_args!("{door}: pointer was never allocated"));
     };
     if guard::contains(p) {
-        return guarded::free(p, Said::Class(class));
+        return guarded::free(door, p, Said::Class(class));
     }
-    let entered = Entered::new("free");
+    let entered = Entered::new(door);
     match mine(&entered, heap) {
         Some(mcache) if mcache.bin(class).has_on_top(p) => {
-            Facts::freed(class).refuse(p, format_args!("free: object is already free"));
+            Facts::freed(class).refuse(p, format_args!("{door}: object is already free"));
         }
         // Where objects of the heap may have addresses that look like guarded ones'.
         Some(mcache) if mcache.bin(class).push_watched(p) => {}

@@ -104,8 +104,8 @@ pub(crate) fn alloc(heap: &Heap, request: &Request, by: &Trace) -> Option<NonNul
 }
 
 /// Frees the object that starts at `p`. Ends the process with a report when there is none, when it is free already or not what the program
-/// says, and when it was written to past its ends.
-pub(crate) fn free(heap: &Heap, p: *mut u8, said: Said, by: &Trace) -> Object {
+/// says, and when it was written to past its ends; `door` is the function that the program called.
+pub(crate) fn free(door: &'static str, heap: &Heap, p: *mut u8, said: Said, by: &Trace) -> Object {
     let mut pool = POOL.lock();
     match pool.free(p.addr(), said, by) {
         Ok((object, less)) => {
@@ -116,7 +116,7 @@ pub(crate) fn free(heap: &Heap, p: *mut u8, said: Said, by: &Trace) -> Object {
         Err(refusal) => {
             let place = pool.place_near(p.addr()).cloned();
             drop(pool);
-            report::refuse(p, &refusal, place.as_ref(), by)
+            report::refuse(door, p, &refusal, place.as_ref(), by)
         }
     }
 }

@@ -56,42 +56,42 @@ fn stacks(what: &str, by: &Trace, place: &Place) {
     }
 }
 
-/// Ends the process: an object cannot be freed.
-pub(super) fn refuse(p: *const u8, refusal: &Refusal, place: Option<&Place>, by: &Trace) -> ! {
+/// Ends the process: an object cannot be freed. `door` is the function that the program called.
+pub(super) fn refuse(door: &str, p: *const u8, refusal: &Refusal, place: Option<&Place>, by: &Trace) -> ! {
     let Some(place) = place.filter(|_| *refusal != Refusal::Nothing) else {
-        fatal_with(format_args!("free: pointer was never allocated (addr={p:?})"), || stack("freed", by))
+        fatal_with(format_args!("{door}: pointer was never allocated (addr={p:?})"), || stack("freed", by))
     };
     let facts = Facts(place);
     let stacks = || stacks(if place.state == State::Freed { "freed again" } else { "freed" }, by, place);
     match refusal {
         Refusal::Nothing | Refusal::Middle => fatal_with(
-            format_args!("free: pointer into the middle of an object (addr={p:?}, {facts})"),
+            format_args!("{door}: pointer into the middle of an object (addr={p:?}, {facts})"),
             stacks,
         ),
         Refusal::AlreadyFree => {
-            fatal_with(format_args!("free: object is already free (addr={p:?}, {facts})"), stacks)
+            fatal_with(format_args!("{door}: object is already free (addr={p:?}, {facts})"), stacks)
         }
         Refusal::NotOf(said) => fatal_with(
             format_args!(
-                "free: object is not of this size class (addr={p:?}, said={}, {facts})",
+                "{door}: object is not of this size class (addr={p:?}, said={}, {facts})",
                 said.size().0
             ),
             stacks,
         ),
         Refusal::OtherSize(said) => fatal_with(
-            format_args!("free: object has another size (addr={p:?}, said={said}, {facts})"),
+            format_args!("{door}: object has another size (addr={p:?}, said={said}, {facts})"),
             stacks,
         ),
         Refusal::Written(at) if *at < place.addr => fatal_with(
             format_args!(
-                "free: object was written to before its start (addr={p:?}, by={}, {facts})",
+                "{door}: object was written to before its start (addr={p:?}, by={}, {facts})",
                 place.addr - at
             ),
             stacks,
         ),
         Refusal::Written(at) => fatal_with(
             format_args!(
-                "free: object was written to past its end (addr={p:?}, by={}, {facts})",
+                "{door}: object was written to past its end (addr={p:?}, by={}, {facts})",
                 at - (place.addr + place.usable) + 1
             ),
             stacks,

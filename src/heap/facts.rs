@@ -1,7 +1,7 @@
 //! What the heap knows of an address that a program should not have passed, as facts of the line on it.
 //!
 //! Only for lines that end the process: it reads headers of spans that other threads may change meanwhile. Of a small object in the plain
-//! build the class is known, but not whether it is free: its bit is the central lock's, and says nothing of an object in a cache.
+//! build its bit says whether it is in its span, but nothing of one that is out: it may be in a cache.
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
@@ -14,14 +14,20 @@ use crate::throw::fatal;
 
 /// Whether the program owns an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(not(feature = "hardened"), allow(dead_code, reason = "known only from an object's word"))]
 pub(crate) enum Owned {
     /// It does.
     Live,
     /// It freed it.
     Freed,
     /// It never had it, since the span was made.
+    #[cfg(feature = "hardened")]
     NeverAllocated,
+    /// It does not: the object is in its span.
+    #[cfg(not(feature = "hardened"))]
+    Free,
+    /// It does, or the object is in a thread's bin or in the transfer cache.
+    #[cfg(not(feature = "hardened"))]
+    LiveOrCached,
 }
 
 /// The object that an address points to or into, as facts behind the address: `, class=64, size=60, state=Live`.

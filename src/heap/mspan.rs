@@ -270,7 +270,12 @@ impl Span {
         let class = self.class()?;
         let offset = p.addr().checked_sub(self.base())?;
         let object = (offset < self.bytes().0).then(|| class.starts().object_at(Bytes(offset))).flatten()?;
-        Some(self.word(object / 64).get() & (1 << (object % 64)) == 0)
+        Some(!self.has(object))
+    }
+
+    /// Whether an object is in the span, and so free.
+    pub(super) fn has(self, object: usize) -> bool {
+        self.word(object / 64).get() & (1 << (object % 64)) != 0
     }
 
     /// Ends the process unless the header agrees with its own bitmap.

@@ -24,9 +24,9 @@ pub(super) const fn bytes(_nelems: usize) -> usize {
 #[inline(always)]
 pub(super) fn init(_span: Span) {}
 
-/// The size that an object was asked for with, and whether the program owns it: not known in this build.
-pub(super) fn known_of(_span: Span, _object: usize) -> (Option<usize>, Option<Owned>) {
-    (None, None)
+/// The size that an object was asked for with, which is not known in this build, and whether the program owns it, as far as its bit tells.
+pub(super) fn known_of(span: Span, object: usize) -> (Option<usize>, Option<Owned>) {
+    (None, Some(if span.has(object) { Owned::Free } else { Owned::LiveOrCached }))
 }
 
 /// Takes as many free objects as `out` has room for, lowest address first, in descending order. The span has so many.

@@ -145,14 +145,14 @@ fatal! {
         tell(p);
         free(p, SMALL);
     };
-    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, said=100000, class=8192)", |tell| {
+    free_of_a_small_object_as_a_large_one: "free: object is smaller than its layout says (addr=@, said=100000, class=8192, state=LiveOrCached)", |tell| {
         // The first object of its span: only there is the start of a large object thinkable.
         let p = leak(layout(8192, 8));
         tell(p);
         free(p, LARGE);
     };
     free_of_a_small_object_inside_its_span_as_a_large_one:
-        "free: object is smaller than its layout says (addr=@, said=100000, class=64)", |tell| {
+        "free: object is smaller than its layout says (addr=@, said=100000, class=64, state=LiveOrCached)", |tell| {
         let (_first, p) = (leak(SMALL), leak(SMALL));
         tell(p);
         free(p, LARGE);
@@ -166,7 +166,7 @@ fatal! {
         unsafe { GoAlloc.realloc(p, LARGE, 200_000) };
     };
     realloc_of_a_small_object_as_a_large_one:
-        "realloc: object is smaller than its layout says (addr=@, class=64)", |tell| {
+        "realloc: object is smaller than its layout says (addr=@, class=64, state=LiveOrCached)", |tell| {
         let (_first, p) = (leak(SMALL), leak(SMALL));
         tell(p);
         // SAFETY: none. The heap has to notice.
@@ -216,14 +216,14 @@ fatal! {
         }
         gort::free_os_memory();
     };
-    free_of_a_small_objects_middle: "free: pointer into the middle of an object (addr=@, class=64)", |tell| {
+    free_of_a_small_objects_middle: "free: pointer into the middle of an object (addr=@, class=64, state=LiveOrCached)", |tell| {
         let p = leak(SMALL).wrapping_add(8);
         tell(p);
         free(p, SMALL);
         gort::free_os_memory();
     };
     free_of_a_small_object_as_one_of_another_class:
-        "free: object is not of this size class (addr=@, said=80, class=64)", |tell| {
+        "free: object is not of this size class (addr=@, said=80, class=64, state=LiveOrCached)", |tell| {
         let p = leak(SMALL);
         tell(p);
         free(p, layout(65, 8));

@@ -19,7 +19,7 @@ const NEIGHBOUR: Fate = GoesOn("a neighbour's bytes changed");
 const FREE: &str = "free: object is already free (addr=@, class=64, state=Freed)";
 const FREE_LARGE: &str = "free: object is already free (addr=@, class=large, size=106496, state=Freed)";
 const REALLOC: &str = "realloc: object is already free (addr=@, class=64, state=Freed)";
-const MIDDLE: &str = "free: pointer into the middle of an object (addr=@, class=64)";
+const MIDDLE: &str = "free: pointer into the middle of an object (addr=@, class=64, state=LiveOrCached)";
 const MIDDLE_LIVE: &str =
     "free: pointer into the middle of an object (addr=@, class=64, size=60, state=Live)";
 const MIDDLE_LARGE: &str =
@@ -205,7 +205,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "free_as_another_size",
         title: "free with a `Layout` of another class",
-        default: [Later("free: object is not of this size class (addr=@, said=112, class=64)"), Fate::None],
+        default: [
+            Later("free: object is not of this size class (addr=@, said=112, class=64, state=LiveOrCached)"),
+            Fate::None,
+        ],
         guarded: [
             &[AtOnce(
                 "free: object is not of this size class (addr=@, said=112, class=64, size=64, state=Live, thread=#)",
@@ -232,7 +235,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "free_as_another_alignment",
         title: "free with a `Layout` of a larger alignment",
-        default: [Later("free: object is not of this size class (addr=@, said=128, class=64)"), Fate::None],
+        default: [
+            Later("free: object is not of this size class (addr=@, said=128, class=64, state=LiveOrCached)"),
+            Fate::None,
+        ],
         guarded: [
             &[AtOnce(
                 "free: object is not of this size class (addr=@, said=128, class=64, size=64, state=Live, thread=#)",
@@ -301,7 +307,9 @@ pub(crate) const ROWS: &[Row] = &[
         name: "free_of_a_small_as_a_large",
         title: "free of a small object with a `Layout` of a large size",
         default: [
-            AtOnce("free: object is smaller than its layout says (addr=@, said=100000, class=64)"),
+            AtOnce(
+                "free: object is smaller than its layout says (addr=@, said=100000, class=64, state=LiveOrCached)",
+            ),
             Fate::None,
         ],
         guarded: [
@@ -334,7 +342,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "free_sized_too_long",
         title: "`free_sized` with a size above the class's",
-        default: [Fate::None, AtOnce("free_sized: object has another size (addr=@, said=100, class=64)")],
+        default: [
+            Fate::None,
+            AtOnce("free_sized: object has another size (addr=@, said=100, class=64, state=LiveOrCached)"),
+        ],
         guarded: [&[], G_SIZED_LONG],
         hardened: [
             Fate::None,

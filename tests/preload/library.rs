@@ -159,6 +159,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    pub(crate) fn way(&self) -> Way {
+        self.way
+    }
+
     /// Compiles C (`.c`) or C++ (`.cpp`), a path below `tests/preload`, with additional flags.
     pub(crate) fn compile(source: &str, flags: &[&str], way: Way) -> Self {
         Self::compile_by(if source.ends_with(".cpp") { "c++" } else { "cc" }, source, flags, way)

@@ -128,9 +128,16 @@ static void do_free_aligned_sized(void *p)
 {
     free_aligned_sized(p, 16, SMALL);
 }
+
+/* With twice the alignment that it has. */
+static void do_free_overaligned(void *p)
+{
+    free_aligned_sized(p, ((uintptr_t)p & -(uintptr_t)p) * 2, SMALL);
+}
 #endif
 
 static void *alive(void) { return inside(SMALL, 0); }
+static void *large(void) { return inside(LARGE, 0); }
 static void *stack(void) { return on_stack(); }
 static void *data(void) { return in_data; }
 static void *map(void) { return mapped(); }
@@ -178,7 +185,7 @@ static const struct {
     const char *name;
     void *(*pointer)(void);
 } POINTERS[] = {
-    NAMED(alive), NAMED(stack), NAMED(data), NAMED(map), NAMED(code), NAMED(low), NAMED(high), NAMED(not_canonical),
+    NAMED(alive), NAMED(large), NAMED(stack), NAMED(data), NAMED(map), NAMED(code), NAMED(low), NAMED(high), NAMED(not_canonical),
     NAMED(small_1), NAMED(small_8), NAMED(small_16), NAMED(small_last), NAMED(small_tail), NAMED(medium_16), NAMED(medium_page), NAMED(large_1),
     NAMED(large_16), NAMED(large_page), NAMED(large_pages), NAMED(large_last), NAMED(huge_16), NAMED(huge_page),
     NAMED(huge_mid), NAMED(small_free), NAMED(medium_free), NAMED(large_free), NAMED(huge_free), NAMED(small_free_before),
@@ -199,6 +206,7 @@ static const struct {
 #ifdef GORT
     { "free_sized", do_free_sized },
     { "free_aligned_sized", do_free_aligned_sized },
+    { "free_overaligned", do_free_overaligned },
 #endif
 };
 

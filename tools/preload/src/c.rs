@@ -54,9 +54,9 @@ pub(crate) unsafe extern "C" fn free_sized(p: *mut u8, size: usize) {
 
 /// C23 7.24.3.5.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn free_aligned_sized(p: *mut u8, _align: usize, size: usize) {
+pub(crate) unsafe extern "C" fn free_aligned_sized(p: *mut u8, align: usize, size: usize) {
     // SAFETY: the C standard's contract is the same.
-    unsafe { c::free_sized(p, size) }
+    unsafe { c::free_aligned_sized(p, align, size) }
 }
 
 /// C17 7.22.3.1. An alignment that is no power of two is EINVAL.

@@ -13,7 +13,7 @@ use core::mem::{MaybeUninit, transmute};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-use heap::c;
+use heap::c::{self, FreeDoor};
 
 /// The C++ libraries that may be in the process.
 const LIBRARIES: [&CStr; 3] = [c"libstdc++.so.6", c"libc++abi.so.1", c"libc++.so.1"];
@@ -137,14 +137,14 @@ library_new!(
 #[unsafe(export_name = "_ZdlPv")]
 pub(crate) unsafe extern "C" fn delete(p: *mut u8) {
     // SAFETY: the C++ standard's contract is that of `free`.
-    unsafe { c::free(p) }
+    unsafe { c::free_by(FreeDoor::Delete, p) }
 }
 
 /// `operator delete(void*, std::align_val_t)`
 #[unsafe(export_name = "_ZdlPvSt11align_val_t")]
 pub(crate) unsafe extern "C" fn delete_aligned(p: *mut u8, _align: usize) {
     // SAFETY: as above.
-    unsafe { c::free(p) }
+    unsafe { c::free_by(FreeDoor::Delete, p) }
 }
 
 /// Defines forms that jump to another form with the same first arguments, after moving the alignment to where that expects it.
