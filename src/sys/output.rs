@@ -230,7 +230,9 @@ impl<'a> Output<'a> {
     #[inline(never)]
     fn flush(&mut self) {
         if self.failed.is_none() {
-            self.failed = without_signals(|| write_all(self.fd, &self.buf[..self.len])).err();
+            let write = || write_all(self.fd, &self.buf[..self.len]);
+            // Also where all went well: looking for a signal that was raised ends with EAGAIN.
+            self.failed = errno::preserve(|| without_signals(write)).err();
         }
         self.len = 0;
     }

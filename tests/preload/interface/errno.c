@@ -2,9 +2,25 @@
    glibc keeps in practice: a call that succeeds leaves errno as it was, the first one of a process as well. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #define COUNT 3000
+
+/* malloc_stats writes to stderr, where checks that fail are to be read. */
+static void stats_to_nowhere(void)
+{
+    int kept = dup(2), nowhere = open("/dev/null", O_WRONLY);
+    CHECK(kept >= 0 && nowhere >= 0 && dup2(nowhere, 2) == 2);
+    errno = ODD;
+    malloc_stats();
+    int after = errno;
+    CHECK(dup2(kept, 2) == 2);
+    close(kept);
+    close(nowhere);
+    CHECK(after == ODD);
+}
 
 int main(void)
 {
@@ -33,6 +49,16 @@ int main(void)
     }
     KEEPS_ERRNO(malloc_trim(0));
     KEEPS_ERRNO(mallinfo2());
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    KEEPS_ERRNO(mallinfo());
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    CHECK(stream != NULL);
+    KEEPS_ERRNO(CHECK(malloc_info(0, stream) == 0));
+    CHECK(fclose(stream) == 0);
+    free(text);
+    stats_to_nowhere();
     KEEPS_ERRNO(mallopt(M_MMAP_THRESHOLD, 1 << 20));
     KEEPS_ERRNO(free(NULL));
     return 0;
