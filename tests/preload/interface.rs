@@ -41,6 +41,8 @@ pass! {
     errno_is_preserved: "errno.c", &[], ALL;
     usable_size_is_usable: "usable_size.c", &[], BOTH;
     mallinfo_follows_allocations: "mallinfo.c", &[], BOTH;
+    malloc_info_fails_with_its_stream: "malloc_info_strict.c", &[], &Way::GORT;
+    reallocarray_calls_the_programs_realloc: "own_realloc.c", &[], &[Way::Libc, Way::Preload, Way::Shared];
     malloc_trim_releases: "malloc_trim.c", &[], BOTH;
     malloc_trim_says_what_it_did: "malloc_trim_strict.c", HARDENED, &[Way::Preload];
     mallopt_accepts: "mallopt.c", &[], BOTH;

@@ -23,19 +23,25 @@ pub(crate) unsafe extern "C" fn realloc(p: *mut u8, size: usize) -> *mut u8 {
     unsafe { c::realloc(p, size) }
 }
 
-/// POSIX.1-2024 reallocarray; the product must not overflow. As in glibc it calls the process's `realloc`, which a program may have
-/// replaced without replacing this.
+/// POSIX.1-2024 reallocarray. As in glibc it calls the process's `realloc`, which a program may have replaced without replacing this, and
+/// which never hears of a product that overflows.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn reallocarray(p: *mut u8, count: usize, size: usize) -> *mut u8 {
     core::arch::naked_asm!(
         "mov rax, rsi",
         "mul rdx",
-        // A product that overflows is more than there is.
-        "mov rsi, -1",
-        "cmovno rsi, rax",
+        "jo {overflows}",
+        "mov rsi, rax",
         "jmp qword ptr [rip + realloc@GOTPCREL]",
+        overflows = sym overflows,
     )
+}
+
+/// What `reallocarray` does instead when the product overflows.
+extern "C" fn overflows() -> *mut u8 {
+    c::set_errno(libc::ENOMEM);
+    core::ptr::null_mut()
 }
 
 /// C17 7.22.3.3.
