@@ -120,6 +120,7 @@ fn raised_privileges_ignore_the_environment() {
                 .env("GOMEMLIMIT", "nonsense")
                 .env("GORT_STATS", "1")
                 .env("GORT_STATS_JSON", reports.join("report"))
+                .env("GORT_SIZES", reports.join("sizes"))
                 .output()
         };
         let plain = as_nobody(&dir.copy(&program.path(), "plain", false));
@@ -127,7 +128,7 @@ fn raised_privileges_ignore_the_environment() {
         for said in ["GODEBUG", "GOMEMLIMIT", "allocations"] {
             assert!(plain.stderr.contains(said), "no {said}: {}", plain.describe());
         }
-        assert_eq!(count(), 1, "one report was asked for");
+        assert_eq!(count(), 2, "a report and the sizes were asked for");
         let raised = as_nobody(&dir.copy(&program.path(), "raised", true));
         if raised.stdout == "secure=0\n" {
             eprintln!("{} is mounted without raised privileges: they are not tried", dir.0.display());
@@ -135,6 +136,6 @@ fn raised_privileges_ignore_the_environment() {
         }
         assert_eq!(raised.stdout, "secure=1\n", "{}", raised.describe());
         assert!(raised.status.success() && raised.stderr.is_empty(), "{}", raised.describe());
-        assert_eq!(count(), 1, "it wrote a file for its caller");
+        assert_eq!(count(), 2, "it wrote a file for its caller");
     }
 }
