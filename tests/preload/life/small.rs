@@ -1,7 +1,7 @@
 //! Small machines and odd settings: limits, strict overcommit, small stacks, huge pages.
 //!
 //! Not tried: `vm.overcommit_memory=2` and the system-wide setting of transparent huge pages themselves, which belong to all
-//! processes of the machine. The first is held against what it charges, private memory that can be written; of the second a
+//! processes of the machine. The first is held against what it charges, which the kernel marks in any mode; of the second a
 //! process can have "never", and "always" by advice for each of its mappings.
 
 use std::process::Command;
@@ -87,6 +87,10 @@ fn address_space_set_aside_is_not_charged() {
     for way in [Way::Libc, Way::Preload, Way::Static] {
         limits(way).run().arg("charged").env("MOST", "16").passes();
     }
+    // But for 256 places of 128 KiB at most: one that was open and is closed stays charged.
+    let program = limits(Way::Preload);
+    let run = program.run().arg("charged").env("GODEBUG", "guardrate=1");
+    run.env("LEAST", "24").env("MOST", "48").passes();
 }
 
 #[test]
