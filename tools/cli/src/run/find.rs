@@ -63,6 +63,10 @@ fn refusal(path: &Path) -> Option<Refusal> {
             _ => Refusal::Unreachable(e),
         }),
         Ok(meta) if meta.is_dir() => Some(Refusal::Directory),
+        // A pipe or a device, whatever its permissions: what the kernel says, too.
+        Ok(meta) if !meta.is_file() => {
+            Some(Refusal::NotExecutable(io::Error::from_raw_os_error(libc::EACCES)))
+        }
         Ok(_) => kernel::access(path, libc::X_OK).err().map(Refusal::NotExecutable),
     }
 }

@@ -1,19 +1,21 @@
 //! Whether the loader will bring the library into a program: what its file, or its interpreter's, says.
 //!
-//! What nothing can be learnt about (a file that may be run but not read) is run.
+//! A file that may be run but not read is refused: a static program would run without gort, and nobody would know. What only `env` can
+//! make out of a script's first line (quotes, variables) is run.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use object::elf::{EM_X86_64, FileHeader64};
+use object::elf::{DT_NEEDED, DT_SONAME, EM_X86_64, FileHeader64};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, Object, ObjectSymbol, ReadCache, ReadRef};
 
-use super::{find, kernel, not_run, shown};
+use super::script::{Env, Script};
+use super::{cause, find, kernel, not_run, shown};
 use crate::failure::{Failure, bad_input};
 
 /// What runs a file that is neither a program nor marked as a script.
@@ -23,21 +25,47 @@ const FIRST_LINE: usize = 255;
 /// Interpreters of interpreters that the kernel follows.
 const DEPTH: usize = 5;
 
-/// Fails unless the library will be part of the program, or nothing can be said about it.
-pub(super) fn check(program: &Path) -> Result<(), Failure> {
-    check_from(program, DEPTH)
+const STATIC: &str = "it is statically linked, so no loader can bring the library in";
+const OWN_MALLOC: &str = "it defines malloc itself, and the loader prefers that to the library's";
+/// The name by which glibc and its programs know the loader (DT_SONAME), whatever its file is called.
+const LOADER: &[u8] = b"ld-linux-x86-64.so.2";
+/// The loader's options that have a value in the next argument.
+const LOADER_VALUES: [&str; 7] = [
+    "--argv0",
+    "--audit",
+    "--glibc-hwcaps-mask",
+    "--glibc-hwcaps-prepend",
+    "--inhibit-rpath",
+    "--library-path",
+    "--preload",
+];
+
+fn refuse(program: &Path, why: &str) -> Result<(), Failure> {
+    Err(bad_input(format!("cannot run {} on gort: {why}", shown(program))))
 }
 
-fn check_from(program: &Path, depth: usize) -> Result<(), Failure> {
-    let Ok(mut file) = File::open(program) else { return Ok(()) };
-    let mut head = Vec::new();
-    if file.by_ref().take(FIRST_LINE as u64).read_to_end(&mut head).is_err() {
-        return Ok(());
-    }
+/// Fails unless the library will be part of the program when that is started with these arguments.
+pub(super) fn check(program: &Path, args: &[OsString]) -> Result<(), Failure> {
+    check_from(program, args, DEPTH)
+}
+
+fn check_from(program: &Path, args: &[OsString], depth: usize) -> Result<(), Failure> {
+    let (head, file) = match read_head(program) {
+        Ok(read) => read,
+        Err(e) => {
+            let why = cause(&e);
+            return refuse(
+                program,
+                &format!(
+                    "it cannot be read ({why}) and may be static; to run it all the same, set LD_PRELOAD yourself"
+                ),
+            );
+        }
+    };
     if head.starts_with(b"\x7fELF") {
-        return check_elf(program, file);
+        return check_elf(program, file, args);
     }
-    let Some(script) = Script::parse(&head) else { return check_from(Path::new(SHELL), 0) };
+    let Some(script) = Script::parse(&head) else { return check_from(Path::new(SHELL), &[], 0) };
     if depth == 0 {
         return Err(not_run(format!("cannot run {}: too many interpreters call each other", shown(program))));
     }
@@ -48,57 +76,32 @@ fn check_from(program: &Path, depth: usize) -> Result<(), Failure> {
             shown(program)
         )));
     }
-    let checked = check_from(&script.interpreter, depth - 1).and_then(|()| match script.through_env() {
-        Some(name) => check_from(&find::program(name)?, depth - 1),
-        None => Ok(()),
+    let through_env = script.through_env();
+    if through_env == Some(Env::DropsLibrary) {
+        return refuse(program, "`env` in its first line takes LD_PRELOAD away");
+    }
+    let checked = check_from(&script.interpreter, &[], depth - 1).and_then(|()| match through_env {
+        Some(Env::Starts(name)) => check_from(&find::program(name)?, &[], depth - 1),
+        _ => Ok(()),
     });
-    checked.map_err(|failure| as_interpreter(failure, program))
+    checked.map_err(|failure| explain(failure, "it is the interpreter of", program))
 }
 
-/// Says whose interpreter it is that failed.
-fn as_interpreter(failure: Failure, script: &Path) -> Failure {
-    let add = |message: String| format!("{message} (it is the interpreter of {})", shown(script));
+/// The file, and as much of it as the kernel looks at.
+fn read_head(program: &Path) -> io::Result<(Vec<u8>, File)> {
+    let mut file = File::open(program)?;
+    let mut head = Vec::new();
+    file.by_ref().take(FIRST_LINE as u64).read_to_end(&mut head)?;
+    Ok((head, file))
+}
+
+/// Says what the file that failed is to the program.
+fn explain(failure: Failure, role: &str, program: &Path) -> Failure {
+    let add = |message: String| format!("{message} ({role} {})", shown(program));
     match failure {
         Failure::BadInput(message) => Failure::BadInput(add(message)),
         Failure::Command { message, code } => Failure::Command { message: add(message), code },
         other => other,
-    }
-}
-
-/// What separates words for the kernel. A carriage return is part of one.
-fn is_blank(b: &u8) -> bool {
-    matches!(b, b' ' | b'\t')
-}
-
-fn trim(line: &[u8]) -> &[u8] {
-    let start = line.iter().position(|b| !is_blank(b)).unwrap_or(line.len());
-    let end = line.iter().rposition(|b| !is_blank(b)).map_or(start, |last| last + 1);
-    &line[start..end]
-}
-
-/// The first line of a script.
-struct Script<'a> {
-    interpreter: PathBuf,
-    /// All that follows, which the kernel passes as one argument.
-    argument: &'a [u8],
-}
-
-impl<'a> Script<'a> {
-    fn parse(head: &'a [u8]) -> Option<Self> {
-        let line = trim(head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?);
-        let end = line.iter().position(is_blank).unwrap_or(line.len());
-        let (interpreter, argument) = line.split_at(end);
-        let interpreter = PathBuf::from(OsStr::from_bytes(interpreter));
-        (end > 0).then_some(Self { interpreter, argument: trim(argument) })
-    }
-
-    /// The program that `env` is to look for. With options it is `env`'s business which one that is.
-    fn through_env(&self) -> Option<&'a OsStr> {
-        let is_env = self.interpreter.file_name() == Some(OsStr::new("env"));
-        let argument = trim(self.argument.strip_prefix(b"-S").unwrap_or(self.argument));
-        let name = argument.split(is_blank).next()?;
-        let plain = !name.is_empty() && !name.starts_with(b"-") && !name.contains(&b'=');
-        (is_env && plain).then(|| OsStr::from_bytes(name))
     }
 }
 
@@ -108,6 +111,10 @@ pub(super) struct Elf {
     pub(super) loader: Option<PathBuf>,
     /// Whether other files find a `malloc` in it.
     pub(super) defines_malloc: bool,
+    /// Whether it is glibc's loader itself.
+    is_loader: bool,
+    /// Whether it names libraries that it needs.
+    needs_libraries: bool,
 }
 
 impl Elf {
@@ -133,30 +140,59 @@ impl Elf {
         let symbols = ElfFile64::<Endianness, _>::parse(file).map_err(|_| BROKEN)?;
         let defines_malloc =
             symbols.dynamic_symbols().any(|s| s.is_definition() && s.name_bytes() == Ok(b"malloc"));
-        Ok(Self { loader, defines_malloc })
+        let table = symbols.elf_dynamic_table().unwrap_or_default();
+        let is_loader =
+            loader.is_none() && table.iter().any(|d| d.tag == DT_SONAME && table.string(d) == Ok(LOADER));
+        let needs_libraries = table.iter().any(|d| d.tag == DT_NEEDED);
+        Ok(Self { loader, defines_malloc, is_loader, needs_libraries })
     }
 }
 
-fn check_elf(program: &Path, file: File) -> Result<(), Failure> {
-    let refuse = |why: &str| Err(bad_input(format!("cannot run {} on gort: {why}", shown(program))));
+fn check_elf(program: &Path, file: File, args: &[OsString]) -> Result<(), Failure> {
     let meta = file.metadata().ok();
-    let file = ReadCache::new(file);
-    let elf = match Elf::read(&file) {
+    let elf = match Elf::read(&ReadCache::new(file)) {
         Ok(elf) => elf,
-        Err(why) => return refuse(why),
+        Err(why) => return refuse(program, why),
     };
-    let Some(loader) = elf.loader else {
-        return refuse("it is statically linked, so no loader can bring the library in");
-    };
+    if elf.is_loader {
+        let checked = loaded(args).map_or(Ok(()), check_loaded);
+        return checked.map_err(|failure| explain(failure, "it is the program for", program));
+    }
+    let Some(loader) = elf.loader else { return refuse(program, STATIC) };
     if loader.file_name().is_some_and(|name| name.as_bytes().starts_with(b"ld-musl")) {
-        return refuse("it uses musl, and the library needs glibc");
+        return refuse(program, "it uses musl, and the library needs glibc");
     }
     if elf.defines_malloc {
-        return refuse("it defines malloc itself, and the loader prefers that to the library's");
+        return refuse(program, OWN_MALLOC);
     }
     match meta.and_then(|meta| raises_privileges(program, &meta)) {
-        Some(how) => refuse(&format!("it runs {how}, and then the loader ignores the library")),
+        Some(how) => refuse(program, &format!("it runs {how}, and then the loader ignores the library")),
         None => Ok(()),
+    }
+}
+
+/// The file that a loader with these arguments is to run: the first one that is no option, if it is a path. It looks for a name among
+/// libraries.
+fn loaded(args: &[OsString]) -> Option<&Path> {
+    let mut args = args.iter();
+    loop {
+        let arg = args.next()?;
+        if LOADER_VALUES.iter().any(|option| arg == option) {
+            args.next();
+        } else if !arg.as_bytes().starts_with(b"--") {
+            return arg.as_bytes().contains(&b'/').then_some(Path::new(arg));
+        }
+    }
+}
+
+/// As `check_elf`, for a file that a loader runs, whose own loader and mode do not count. The loader runs static ones, too, and itself says what
+/// it cannot run.
+fn check_loaded(program: &Path) -> Result<(), Failure> {
+    let Ok(file) = File::open(program) else { return Ok(()) };
+    match Elf::read(&ReadCache::new(file)) {
+        Ok(elf) if elf.defines_malloc => refuse(program, OWN_MALLOC),
+        Ok(elf) if !elf.needs_libraries => refuse(program, STATIC),
+        _ => Ok(()),
     }
 }
 
@@ -177,45 +213,11 @@ fn raises_privileges(program: &Path, meta: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// Reads bytes as the beginning of a script and as a program.
+/// Reads bytes as a program.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn fuzz(bytes: &[u8]) {
-    if let Some(script) = Script::parse(bytes) {
-        let interpreter = script.interpreter.as_os_str().as_bytes();
-        assert!(!interpreter.is_empty() && !interpreter.iter().any(|b| b" \t\n".contains(b)));
-        assert!(script.through_env().is_none_or(|name| !name.is_empty()));
-    }
     if let Ok(elf) = Elf::read(bytes) {
         assert!(bytes.starts_with(b"\x7fELF"));
         assert!(elf.loader.is_none_or(|path| path.as_os_str().len() < bytes.len()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn first_lines() {
-        for (head, interpreter, through_env) in [
-            ("#!/bin/sh\necho", "/bin/sh", None),
-            ("#! /bin/sh -e\n", "/bin/sh", None),
-            ("#!/usr/bin/env python3\n", "/usr/bin/env", Some("python3")),
-            ("#!/usr/bin/env\tpython3 -u", "/usr/bin/env", Some("python3")),
-            ("#!/usr/bin/env -S python3 -u\n", "/usr/bin/env", Some("python3")),
-            ("#!/usr/bin/env -S A=1 python3\n", "/usr/bin/env", None),
-            ("#!/bin/sh\r\n", "/bin/sh\r", None),
-            ("#! \t/bin/sh \t\n", "/bin/sh", None),
-            ("#!/usr/bin/env python3\r\n", "/usr/bin/env", Some("python3\r")),
-            ("#!/usr/bin/env -i python3\n", "/usr/bin/env", None),
-            ("#!/usr/bin/env\n", "/usr/bin/env", None),
-        ] {
-            let script = Script::parse(head.as_bytes()).unwrap();
-            assert_eq!(script.interpreter, Path::new(interpreter), "{head:?}");
-            assert_eq!(script.through_env(), through_env.map(OsStr::new), "{head:?}");
-        }
-        for head in ["", "echo", "#!\n", "#!   \n/bin/sh", "# !/bin/sh"] {
-            assert!(Script::parse(head.as_bytes()).is_none(), "{head:?}");
-        }
     }
 }

@@ -7,6 +7,7 @@ mod find;
 mod image;
 mod kernel;
 mod library;
+mod script;
 mod stats_file;
 
 use std::ffi::{OsStr, OsString};
@@ -84,7 +85,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     };
     let library = library::find(args.lib.as_deref())?;
     let program = find::program(name)?;
-    image::check(&program)?;
+    image::check(&program, &args.command[1..])?;
 
     let mut environment = vec![("LD_PRELOAD".into(), preload(&library))];
     if args.stats {
@@ -162,6 +163,7 @@ fn shown(name: impl AsRef<OsStr>) -> String {
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     image::fuzz(bytes);
+    script::fuzz(bytes);
 }
 
 /// Whether `--memlimit` takes this.

@@ -78,9 +78,13 @@ fn runs_on_gort_as_its_children_do() {
 fn may_be_a_script() {
     let dir = directory("scripts");
     let say = "case \"$LD_PRELOAD\" in *libgort.so) echo on gort: $*;; esac\n";
-    for (name, head) in
-        [("sh", "#!/bin/sh\n"), ("spaced", "#! /bin/sh -e\n"), ("env", "#!/usr/bin/env sh\n"), ("bare", "")]
-    {
+    for (name, head) in [
+        ("sh", "#!/bin/sh\n"),
+        ("spaced", "#! /bin/sh -e\n"),
+        ("env", "#!/usr/bin/env sh\n"),
+        ("split", "#!/usr/bin/env -S -u OTHER A=1 sh\n"),
+        ("bare", ""),
+    ] {
         let script = dir.join(name);
         executable(&script, format!("{head}{say}"));
         assert_eq!(succeeds(gort_run().arg(&script).args(["-l", "a"])), "on gort: -l a\n", "{name}");
@@ -126,11 +130,14 @@ fn that_cannot_be_executed_is_126() {
     executable(&dir.join("circle"), format!("#!{}\n", dir.join("circle").display()));
     executable(&dir.join("dos"), "#!/bin/sh\r\necho\r\n");
     symlink("loop", dir.join("loop")).unwrap();
+    let pipe = Command::new("mkfifo").args(["-m", "755"]).arg(dir.join("pipe")).status();
+    assert!(pipe.expect("mkfifo runs").success());
     for (name, message) in [
         ("./plain/x", "cannot run './plain/x': Not a directory"),
         ("./loop", "cannot run './loop': Too many levels of symbolic links"),
         ("./dos", "its interpreter '/bin/sh\\r' is not there"),
         ("./plain", "cannot run './plain': Permission denied"),
+        ("./pipe", "cannot run './pipe': Permission denied"),
         ("./", "cannot run './': it is a directory"),
         ("./orphan", "its interpreter '/no/such/interpreter' is not there"),
         ("./circle", "too many interpreters"),
@@ -162,6 +169,8 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
     machine("arm", 18, 183);
     executable(&dir.join("cut"), b"\x7fELF\x02\x01\x01");
     executable(&dir.join("script"), format!("#!{}\n", dir.join("static").display()));
+    executable(&dir.join("env"), format!("#!/usr/bin/env -S A=1 {}\n", dir.join("static").display()));
+    executable(&dir.join("cleared"), "#!/usr/bin/env -S -i A=1 sh\necho on nothing\n");
     for (name, message) in [
         ("./static", "cannot run './static' on gort: it is statically linked"),
         ("./static-pie", "cannot run './static-pie' on gort: it is statically linked"),
@@ -169,6 +178,11 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
             "./script",
             "is statically linked, so no loader can bring the library in (it is the interpreter of './script')",
         ),
+        (
+            "./env",
+            "is statically linked, so no loader can bring the library in (it is the interpreter of './env')",
+        ),
+        ("./cleared", "cannot run './cleared' on gort: `env` in its first line takes LD_PRELOAD away"),
         ("./own-malloc", "it defines malloc itself"),
         ("./32-bit", "it is 32-bit"),
         ("./arm", "it is for another machine"),
@@ -176,6 +190,55 @@ fn that_the_library_cannot_be_part_of_is_one_line() {
     ] {
         let line = fails(gort_run().arg(name).current_dir(&dir), 2);
         assert!(line.contains(message), "{line}");
+    }
+}
+
+/// The loader is a shared object, and brings the library into what it runs; but a static program has no use for it.
+#[test]
+fn may_be_the_loader() {
+    let dir = directory("loader");
+    let loader = "/lib64/ld-linux-x86-64.so.2";
+    compile(&dir, "static", &["-static"], "int main() { return 0; }");
+    compile(&dir, "static-pie", &["-static-pie"], "int main() { return 0; }");
+    compile(&dir, "no-loader", &["-Wl,--no-dynamic-linker"], SHOW);
+    copy(Path::new(loader), &dir.join("renamed"));
+    for name in [Path::new(loader), &dir.join("renamed")] {
+        for options in [&[][..], &["--argv0", "./static", "--inhibit-cache"]] {
+            let maps = succeeds(
+                gort_run().arg(name).args(options).args(["/bin/cat", "/proc/self/maps"]).current_dir(&dir),
+            );
+            assert!(maps.contains("libgort.so"), "{maps}");
+        }
+        for program in ["./static", "./static-pie"] {
+            let line =
+                fails(gort_run().arg(name).args(["--preload", "/bin/cat", program]).current_dir(&dir), 2);
+            let message = format!("cannot run '{program}' on gort: it is statically linked");
+            assert!(line.contains(&message) && line.contains("(it is the program for '"), "{line}");
+        }
+    }
+    // Not for the kernel, but for the loader.
+    let shown = output(gort_run().arg(loader).arg("./no-loader").current_dir(&dir));
+    assert!(text(&shown.stdout).starts_with("./no-loader|\nLD_PRELOAD=/"), "{shown:?}");
+    assert!(succeeds(gort_run().args([loader, "--version"])).contains("ld.so"));
+}
+
+/// Root reads everything, so that another user runs the command.
+#[test]
+fn that_cannot_be_read_is_one_line() {
+    let dir = Public::new("unreadable");
+    for (name, options) in [("static", "-static"), ("dynamic", "-pie")] {
+        let program = compile(&directory("unreadable"), name, &[options], "int main() { return 0; }");
+        copy(&program, &dir.0.join(name));
+        fs::set_permissions(dir.0.join(name), Permissions::from_mode(0o111)).unwrap();
+    }
+    executable(&dir.0.join("script"), format!("#!{}\n", dir.0.join("static").display()));
+    for name in ["static", "dynamic", "script"] {
+        let line = fails(&mut dir.run_as_nobody(&dir.0.join(name)), 2);
+        let file = if name == "script" { "static" } else { name };
+        let start = format!("gort: cannot run '{}' on gort: it cannot be read (", dir.0.join(file).display());
+        assert!(line.starts_with(&start) && line.contains("(Permission denied) and may be static"), "{line}");
+        assert!(line.contains("to run it all the same, set LD_PRELOAD yourself"), "{line}");
+        assert_eq!(line.contains("(it is the interpreter of '"), name == "script", "{line}");
     }
 }
 
@@ -199,20 +262,13 @@ fn that_has_capabilities_is_one_line() {
     if !is_root() {
         return println!("skipped: only root can give a file capabilities");
     }
-    // The directories of the build may be closed to others.
-    let dir = Public::new();
+    let dir = Public::new("capabilities");
+    copy(Path::new("/bin/cat"), &dir.0.join("able"));
     let run = |program: &Path| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(dir.0.join("gort"));
-        command.arg("run").arg(program).arg("/proc/self/maps").stdin(Stdio::null());
-        VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
+        let mut command = dir.run_as_nobody(program);
+        command.arg("/proc/self/maps");
         command
     };
-    for (file, name) in
-        [(Path::new(GORT), "gort"), (library(), "libgort.so"), (Path::new("/bin/cat"), "able")]
-    {
-        copy(file, &dir.0.join(name));
-    }
     let program = dir.0.join("able");
     assert!(succeeds(&mut run(&program)).contains("libgort.so"));
     let Ok(setcap) = Command::new("setcap").arg("cap_net_bind_service=ep").arg(&program).output() else {
@@ -230,16 +286,31 @@ fn that_has_capabilities_is_one_line() {
     assert!(succeeds(gort_run().arg(&program).arg("/proc/self/maps")).contains("libgort.so"));
 }
 
-/// A directory that everybody may enter, for files that everybody may run. It goes when it is dropped.
+/// A directory that everybody may enter, for files that everybody may run: those of the build may be closed to others. It goes when it is
+/// dropped.
 struct Public(PathBuf);
 
 impl Public {
-    fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("gort-run-{}", std::process::id()));
+    fn new(test: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("gort-run-{test}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).expect("the directory for temporary files is writable");
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).expect("it is ours");
+        copy(Path::new(GORT), &dir.join("gort"));
+        copy(library(), &dir.join("libgort.so"));
         Self(dir)
+    }
+
+    /// `gort run` of a program by a user without rights.
+    fn run_as_nobody(&self, program: &Path) -> Command {
+        let gort = self.0.join("gort");
+        let mut command = if is_root() { Command::new("setpriv") } else { Command::new(&gort) };
+        if is_root() {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&gort);
+        }
+        command.arg("run").arg(program).stdin(Stdio::null());
+        VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
+        command
     }
 }
 
