@@ -130,7 +130,7 @@ impl Fate {
             AtOnce(line) => format!("at once: `{}`", message(line)),
             Later(line) => format!("later: `{}`", message(line)),
             Told(line) => format!("SIGSEGV: `{}`", line.split(':').next().unwrap_or(line)),
-            GoesOn("nothing" | "the heap is sound") => "not noticed; the heap stays sound".into(),
+            GoesOn("the heap is sound") => "not noticed; the heap stays sound".into(),
             GoesOn(what) => format!("not noticed: {what}"),
             Self::None => String::new(),
         }

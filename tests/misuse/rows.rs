@@ -225,7 +225,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "free_as_another_size_of_the_class",
         title: "free with a `Layout` of another size of the class",
-        default: [GoesOn("nothing"), Fate::None],
+        default: [SOUND, Fate::None],
         guarded: AS_DEFAULT,
         hardened: [
             AtOnce("free: object has another size (addr=@, said=50, class=64, size=60, state=Live)"),
@@ -328,8 +328,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "realloc_of_a_freed",
         title: "realloc of a freed object, same class",
-        default: [GoesOn("nothing"), AtOnce(REALLOC)],
-        guarded: [&[], G_REALLOC],
+        default: [TWO, AtOnce(REALLOC)],
+        guarded: [G_USE, G_REALLOC],
         hardened: [AtOnce(REALLOC), AtOnce(REALLOC)],
     },
     Row {
