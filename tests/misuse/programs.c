@@ -156,6 +156,41 @@ static void freed(char *p)
 }
 
 static void double_free(void) { twice(ROOM); }
+static pthread_barrier_t meet;
+static char *theirs[COUNT], *mine[COUNT];
+
+static void *free_and_allocate(void *p)
+{
+    free(p);
+    pthread_barrier_wait(&meet);
+    /* The second free. */
+    pthread_barrier_wait(&meet);
+    for (int i = 0; i < COUNT; i++)
+        theirs[i] = get(ROOM);
+    return NULL;
+}
+
+/* Two threads free an object and allocate then, each with the object in a bin of its own. */
+static void double_free_by_two_threads_that_live(void)
+{
+    char *p = tell(get(ROOM));
+    pthread_t thread;
+    if (pthread_barrier_init(&meet, NULL, 2) != 0 || pthread_create(&thread, NULL, free_and_allocate, p) != 0)
+        _exit(7);
+    pthread_barrier_wait(&meet);
+    free(p);
+    survived();
+    pthread_barrier_wait(&meet);
+    for (int i = 0; i < COUNT; i++)
+        mine[i] = get(ROOM);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < COUNT; j++)
+            if (mine[i] == theirs[j])
+                saw("two objects at one address");
+    saw("the heap is sound");
+}
+
 static void double_free_of_a_large(void) { twice(LARGE); }
 static void double_free_of_a_huge(void) { twice(HUGE_SIZE); }
 static void double_free_then_allocate(void)
@@ -255,6 +290,17 @@ static void free_sized_too_long(void) { sized(get(ROOM), 100); }
 static void free_sized_too_short(void) { sized(get(ROOM), 50); }
 static void free_sized_of_a_large(void) { sized(get(LARGE), 200000); }
 static void free_sized_of_a_large_as_a_small(void) { sized(get(LARGE), ROOM); }
+static void free_aligned_sized_of_another_alignment(void)
+{
+    void (*f)(void *, size_t, size_t);
+    void *symbol = dlsym(RTLD_DEFAULT, "free_aligned_sized");
+    if (!symbol)
+        _exit(9);
+    memcpy(&f, &symbol, sizeof f);
+    char *p = opaque(aligned_alloc(64, FULL));
+    f(tell(p), ((uintptr_t)p & -(uintptr_t)p) * 2, FULL);
+    goes_on(FULL);
+}
 static void write_after_free(void)
 {
     char *p = tell(get(ROOM));
@@ -299,16 +345,19 @@ static void overflow_into_a_neighbour(size_t size, size_t bytes)
 }
 static void overflow_by_one_without_room(void) { overflow_into_a_neighbour(FULL, 1); }
 static void overflow_by_one_object(void) { overflow_into_a_neighbour(ROOM, 64); }
-static void underflow_by_one(void)
+static void underflow(size_t size)
 {
-    char *p = tell(neighbours(ROOM));
+    char *p = tell(neighbours(size));
     /* The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0. */
     p[is_guarded() ? -1 : 64 - 1] = 0;
     survived();
+    int changed = size == FULL && p[63] == 0;
     free(p);
-    go_on(ROOM);
-    saw("the heap is sound");
+    go_on(size);
+    saw(changed ? "a neighbour's bytes changed" : "the heap is sound");
 }
+static void underflow_by_one(void) { underflow(ROOM); }
+static void underflow_by_one_into_a_full(void) { underflow(FULL); }
 static void overflow_by_one_of_a_large(void)
 {
     char *p = tell(get(LARGE));
@@ -332,19 +381,21 @@ static void underflow_of_a_large(void)
     p[-1] = 1;
     goes_on(ROOM);
 }
-static void read_of_a_recycled_secret(void)
+static void recycled_secret(size_t size, int count)
 {
-    char *p = tell(get(ROOM));
+    char *p = tell(get(size));
     memcpy(p + 16, "a secret", 8);
     free(p);
     survived();
-    for (int i = 0; i < COUNT; i++) {
-        char *q = opaque(malloc(ROOM));
+    for (int i = 0; i < count; i++) {
+        char *q = opaque(malloc(size));
         if (memmem(q, ROOM, "a secret", 8))
             saw("the secret");
     }
     saw("zeros");
 }
+static void read_of_a_recycled_secret(void) { recycled_secret(ROOM, COUNT); }
+static void read_of_a_recycled_secret_of_a_large(void) { recycled_secret(LARGE, 600); }
 /* Of each size more objects than a bin holds. Of some a span has many, of some a few, of some one. */
 struct sizes {
     size_t size, bytes, count;
@@ -461,14 +512,16 @@ static const struct {
     void (*run)(void);
 } PROGRAMS[] = {
     NAMED(double_free), NAMED(double_free_then_allocate), NAMED(double_free_then_more_frees), NAMED(double_free_after_others),
-    NAMED(double_free_after_others_then_allocate), NAMED(double_free_after_a_write), NAMED(double_free_by_two_threads), NAMED(double_free_of_a_large),
+    NAMED(double_free_after_others_then_allocate), NAMED(double_free_after_a_write), NAMED(double_free_by_two_threads), NAMED(double_free_by_two_threads_that_live), NAMED(double_free_of_a_large),
     NAMED(double_free_of_a_huge), NAMED(free_inside_a_small), NAMED(free_inside_a_large), NAMED(free_of_a_stack_address),
     NAMED(free_of_a_static), NAMED(free_of_a_foreign_mapping), NAMED(realloc_of_a_freed),
     NAMED(realloc_of_a_freed_to_another_class), NAMED(free_sized_too_long), NAMED(free_sized_too_short),
     NAMED(free_sized_of_a_large), NAMED(free_sized_of_a_large_as_a_small),
+    NAMED(free_aligned_sized_of_another_alignment),
     NAMED(write_after_free), NAMED(write_after_free_of_a_large), NAMED(read_after_free), NAMED(overflow_by_one),
-    NAMED(overflow_by_one_without_room), NAMED(overflow_by_one_object), NAMED(underflow_by_one),
-    NAMED(overflow_by_one_of_a_large), NAMED(overflow_of_a_large), NAMED(underflow_of_a_large), NAMED(read_of_a_recycled_secret), NAMED(attack_on_metadata),
+    NAMED(overflow_by_one_without_room), NAMED(overflow_by_one_object), NAMED(underflow_by_one), NAMED(underflow_by_one_into_a_full),
+    NAMED(overflow_by_one_of_a_large), NAMED(overflow_of_a_large), NAMED(underflow_of_a_large), NAMED(read_of_a_recycled_secret),
+    NAMED(read_of_a_recycled_secret_of_a_large), NAMED(attack_on_metadata),
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::{process, ptr, slice, thread};
 
@@ -150,6 +151,46 @@ fn free_others_between() {
     [p, q, p].into_iter().for_each(|p| free(p, ROOM));
 }
 
+/// Two threads free an object and allocate then, each with the object in a bin of its own.
+fn double_free_by_two_that_live() -> ! {
+    let p = tell(get(ROOM));
+    let (addr, meet) = (p.expose_provenance(), Barrier::new(2));
+    let many = || (0..COUNT).map(|_| get(ROOM).expose_provenance());
+    let mut all: Vec<_> = thread::scope(|s| {
+        let other = s.spawn(|| {
+            free(ptr::with_exposed_provenance_mut(addr), ROOM);
+            meet.wait();
+            // The second free.
+            meet.wait();
+            many().collect::<Vec<_>>()
+        });
+        meet.wait();
+        free(p, ROOM);
+        survived();
+        meet.wait();
+        many().chain(other.join().expect("it only allocates")).collect()
+    });
+    all.sort();
+    all.dedup();
+    saw(if all.len() < 2 * COUNT { "two objects at one address" } else { "the heap is sound" })
+}
+
+/// Of an object's two owners one frees it, and another comes; then both free it.
+fn both_owners_free() {
+    twice(ROOM);
+    survived();
+    let (p, q) = (get(ROOM), get(ROOM));
+    free(p, ROOM);
+    let r = get(ROOM);
+    if p != q || q != r {
+        saw("one owner");
+    }
+    free(q, ROOM);
+    free(r, ROOM);
+    gort::free_os_memory();
+    saw("nothing");
+}
+
 fn freed(p: *mut u8, layout: Layout) {
     let _other = get(ROOM);
     free(tell(p), layout);
@@ -178,6 +219,34 @@ fn overflow_into_a_neighbour(layout: Layout, bytes: usize) {
     free(p, layout);
     go_on(layout);
     saw(if changed { "a neighbour's bytes changed" } else { "the heap is sound" });
+}
+
+fn underflow_by_one(layout: Layout) {
+    let p = tell(neighbours(layout));
+    // The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0.
+    fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 0);
+    survived();
+    let changed = layout == FULL && byte(p, 63) == 0;
+    free(p, layout);
+    go_on(layout);
+    saw(if changed { "a neighbour's bytes changed" } else { "the heap is sound" });
+}
+
+fn read_of_a_recycled_secret(layout: Layout, count: usize) {
+    let p = tell(get(layout));
+    fill(p.wrapping_add(16), 8, b's');
+    free(p, layout);
+    survived();
+    for _ in 0..count {
+        // SAFETY: the layout has a size.
+        let p = unsafe { GoAlloc.alloc(layout) };
+        // SAFETY: the object is that long; what its bytes are is the question.
+        let bytes = unsafe { slice::from_raw_parts(std::hint::black_box(p), 60) };
+        if bytes.windows(8).any(|w| w == b"ssssssss") {
+            saw("the secret");
+        }
+    }
+    saw("zeros");
 }
 
 /// A live object, of which each word is its number.
@@ -296,6 +365,7 @@ pub(crate) fn run(name: &str) -> Option<()> {
             others[..n / 6 * 5].iter().for_each(|&p| free(p, ROOM));
             saw("nothing");
         }
+        "double_free_then_both_free" => both_owners_free(),
         "double_free_after_others" => {
             free_others_between();
             flushed();
@@ -317,6 +387,7 @@ pub(crate) fn run(name: &str) -> Option<()> {
             free_elsewhere(p, ROOM);
             goes_on();
         }
+        "double_free_by_two_threads_that_live" => double_free_by_two_that_live(),
         "double_free_of_a_large" => {
             twice(LARGE);
             flushed();
@@ -372,15 +443,8 @@ pub(crate) fn run(name: &str) -> Option<()> {
         }
         "overflow_by_one_without_room" => overflow_into_a_neighbour(FULL, 1),
         "overflow_by_one_object" => overflow_into_a_neighbour(ROOM, 64),
-        "underflow_by_one" => {
-            let p = tell(neighbours(ROOM));
-            // The lower neighbour's last byte is before the upper one's first. No byte of a canary is 0.
-            fill(if is_guarded() { p.wrapping_sub(1) } else { p.wrapping_add(63) }, 1, 0);
-            survived();
-            free(p, ROOM);
-            go_on(ROOM);
-            saw("the heap is sound");
-        }
+        "underflow_by_one" => underflow_by_one(ROOM),
+        "underflow_by_one_into_a_full" => underflow_by_one(FULL),
         "overflow_by_one_of_a_large" => {
             let p = tell(get(LARGE));
             fill(p.wrapping_add(LARGE.size()), 1, 0);
@@ -399,22 +463,8 @@ pub(crate) fn run(name: &str) -> Option<()> {
             fill(p.wrapping_sub(1), 1, 1);
             goes_on();
         }
-        "read_of_a_recycled_secret" => {
-            let p = tell(get(ROOM));
-            fill(p.wrapping_add(16), 8, b's');
-            free(p, ROOM);
-            survived();
-            for _ in 0..COUNT {
-                // SAFETY: the layout has a size.
-                let p = unsafe { GoAlloc.alloc(ROOM) };
-                // SAFETY: the object is that long; what its bytes are is the question.
-                let bytes = unsafe { slice::from_raw_parts(std::hint::black_box(p), 60) };
-                if bytes.windows(8).any(|w| w == b"ssssssss") {
-                    saw("the secret");
-                }
-            }
-            saw("zeros");
-        }
+        "read_of_a_recycled_secret" => read_of_a_recycled_secret(ROOM, COUNT),
+        "read_of_a_recycled_secret_of_a_large" => read_of_a_recycled_secret(LARGE, 600),
         "attack_on_metadata" => {
             let told = attack(&ATTACKED, |first| tell(first.p));
             survived();

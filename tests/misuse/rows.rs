@@ -126,6 +126,13 @@ pub(crate) const ROWS: &[Row] = &[
         hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
     Row {
+        name: "double_free_then_both_free",
+        title: "double free at once, two allocations, one owner frees and allocates again, both free",
+        default: [Later(FREE), Fate::None],
+        guarded: [G_FREE, &[]],
+        hardened: [AtOnce(FREE), Fate::None],
+    },
+    Row {
         name: "double_free_after_others",
         title: "double free after other frees",
         default: [Later(FREE), AtOnce(FREE)],
@@ -143,6 +150,13 @@ pub(crate) const ROWS: &[Row] = &[
         name: "double_free_by_two_threads",
         title: "double free by two threads, then allocations",
         default: [TWO, AtOnce(FREE)],
+        guarded: [G_FREE, G_FREE],
+        hardened: [AtOnce(FREE), AtOnce(FREE)],
+    },
+    Row {
+        name: "double_free_by_two_threads_that_live",
+        title: "the same, the first thread still lives",
+        default: [TWO, TWO],
         guarded: [G_FREE, G_FREE],
         hardened: [AtOnce(FREE), AtOnce(FREE)],
     },
@@ -397,6 +411,21 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        name: "free_aligned_sized_of_another_alignment",
+        title: "`free_aligned_sized` with a larger alignment than it has",
+        default: [
+            Fate::None,
+            AtOnce("free_aligned_sized: object has another alignment (addr=@, class=64, state=LiveOrCached)"),
+        ],
+        guarded: [&[], &[SOUND]],
+        hardened: [
+            Fate::None,
+            AtOnce(
+                "free_aligned_sized: object has another alignment (addr=@, class=64, size=64, state=Live)",
+            ),
+        ],
+    },
+    Row {
         name: "write_after_free",
         title: "write after free",
         default: [SOUND, SOUND],
@@ -428,6 +457,13 @@ pub(crate) const ROWS: &[Row] = &[
         hardened: [GoesOn("zeros"), GoesOn("zeros")],
     },
     Row {
+        name: "read_of_a_recycled_secret_of_a_large",
+        title: "read of a new large object that held a secret",
+        default: [GoesOn("the secret"), GoesOn("the secret")],
+        guarded: [&[GoesOn("zeros")], &[GoesOn("zeros")]],
+        hardened: [GoesOn("zeros"), GoesOn("zeros")],
+    },
+    Row {
         name: "overflow_by_one",
         title: "overflow by one byte, 60 of 64",
         default: [SOUND, SOUND],
@@ -454,6 +490,13 @@ pub(crate) const ROWS: &[Row] = &[
         default: [SOUND, SOUND],
         guarded: [G_UNDER, G_UNDER],
         hardened: [Later(PAST), Later(PAST)],
+    },
+    Row {
+        name: "underflow_by_one_into_a_full",
+        title: "underflow by one byte, behind 64 of 64",
+        default: [NEIGHBOUR, NEIGHBOUR],
+        guarded: [G_UNDER, G_UNDER],
+        hardened: [NEIGHBOUR, NEIGHBOUR],
     },
     Row {
         name: "overflow_by_one_of_a_large",
