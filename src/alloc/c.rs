@@ -234,7 +234,7 @@ pub unsafe fn free_sized(p: *mut u8, size: usize) {
 }
 
 /// As [`free_sized`] for an object that was allocated with `align` as well. Ends the process with one line when it cannot have been: it is
-/// aligned to less.
+/// aligned to less. A guarded object is not looked at.
 ///
 /// # Safety
 /// As for [`free`].
@@ -260,6 +260,10 @@ fn has_another_alignment(p: *const u8) {
     }
 }
 
+/// As [`free_sized`], for the function that the program called.
+///
+/// # Safety
+/// As for [`free`].
 #[inline(always)]
 unsafe fn free_sized_by(door: FreeDoor, p: *mut u8, size: usize) {
     check_size(door.name(), p, size);

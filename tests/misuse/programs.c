@@ -396,12 +396,12 @@ static void recycled_secret(size_t size, int count)
 }
 static void read_of_a_recycled_secret(void) { recycled_secret(ROOM, COUNT); }
 static void read_of_a_recycled_secret_of_a_large(void) { recycled_secret(LARGE, 600); }
-/* Of each size more objects than a bin holds. Of some a span has many, of some a few, of some one. */
+/* Of each size more objects than a bin holds. Of some a span has many, of some a few, of some one; seven of the second leave 128 bytes of it. */
 struct sizes {
     size_t size, bytes, count;
 };
 static const struct sizes ATTACKED[] = {
-    { ROOM, FULL, 8000 }, { 1000, 1024, 1600 }, { 8192, 8192, 200 }, { 20000, 20480, 120 }, { 32768, 32768, 64 },
+    { ROOM, FULL, 8000 }, { 1100, 1152, 1600 }, { 8192, 8192, 200 }, { 20000, 20480, 120 }, { 32768, 32768, 64 },
 };
 static const struct sizes ATTACKED_LARGE[] = { { LARGE, LARGE_BYTES, 24 } };
 #define MOST_SIZES 5

@@ -286,10 +286,10 @@ struct Attacked<'a> {
     live: Vec<Numbered>,
 }
 
-/// Of each layout more objects than a bin holds. Of some a span has many, of some a few, of some one.
+/// Of each layout more objects than a bin holds. Of some a span has many, of some a few, of some one; seven of the second leave 128 bytes of it.
 const ATTACKED: [(Layout, usize); 5] = [
     (ROOM, 8000),
-    (super::make(1000), 1600),
+    (super::make(1100), 1600),
     (super::make(8192), 200),
     (super::make(20_000), 120),
     (super::make(32_768), 64),
@@ -311,23 +311,28 @@ fn attack(layouts: &[(Layout, usize)], first: impl FnOnce(&Numbered) -> *mut u8)
     free_some(4..8);
     // The one that is told is the first: when it is guarded, it is the one that is reported.
     fill(first(&all[0][1]), layouts[0].0.size(), 0xff);
-    let mut live = vec![];
+    let (mut live, mut between) = (vec![], 0);
     for (objects, &(layout, _)) in all.into_iter().zip(layouts) {
         let (alive, freed): (Vec<_>, Vec<_>) = objects.into_iter().enumerate().partition(|(i, _)| i % 8 == 0);
         live.extend(alive.into_iter().map(|(_, object)| object));
-        overwrite(freed.into_iter().map(|(_, object)| object.p).collect(), gort::usable_size(layout));
+        between +=
+            overwrite(freed.into_iter().map(|(_, object)| object.p).collect(), gort::usable_size(layout));
     }
+    assert!(between > 0 || layouts != ATTACKED, "nothing lies between them");
     Attacked { layouts, live }
 }
 
 /// Writes over objects of so many bytes, and over what is between two of them if that is shorter than an object, which may be alive, and
-/// than a page, which may be another span's.
-fn overwrite(mut objects: Vec<*mut u8>, bytes: usize) {
+/// than a page, which may be another span's. How many bytes were between them.
+fn overwrite(mut objects: Vec<*mut u8>, bytes: usize) -> usize {
     objects.sort();
-    for (i, &p) in objects.iter().enumerate() {
+    let overwrite = |(i, &p): (usize, &*mut u8)| {
         let gap = objects.get(i + 1).map_or(0, |next| next.addr() - p.addr() - bytes);
-        fill(p, bytes + if gap < bytes.min(PAGE) { gap } else { 0 }, 0xff);
-    }
+        let between = if gap < bytes.min(PAGE) { gap } else { 0 };
+        fill(p, bytes + between, 0xff);
+        between
+    };
+    objects.iter().enumerate().map(overwrite).sum()
 }
 
 impl Attacked<'_> {
