@@ -33,9 +33,11 @@ fn bytes(amount: &str) -> usize {
 }
 
 impl Mapping {
-    /// The one that holds `addr`.
+    /// The one that holds `addr`, with its like beside it: of two parts that were touched while what is between them had other advice the kernel
+    /// does not make one mapping again.
     fn of(addr: usize) -> Self {
         let smaps = fs::read_to_string("/proc/self/smaps").expect("smaps can be read");
+        let mut all: Vec<Self> = vec![];
         let mut mapping = Self::default();
         for line in smaps.lines() {
             if let Some((start, end)) = line.split(' ').next().and_then(|range| range.split_once('-'))
@@ -47,14 +49,26 @@ impl Mapping {
                 mapping.resident = bytes(amount);
             } else if let Some(amount) = line.strip_prefix("AnonHugePages:") {
                 mapping.huge = bytes(amount);
-            } else if let Some(flags) =
-                line.strip_prefix("VmFlags:").filter(|_| mapping.range.contains(&addr))
-            {
+            } else if let Some(flags) = line.strip_prefix("VmFlags:") {
                 mapping.flags = format!("{flags} ");
-                return mapping;
+                match all.last_mut().filter(|last| last.is_followed_by(&mapping)) {
+                    Some(last) => last.append(&mapping),
+                    None => all.push(std::mem::take(&mut mapping)),
+                }
             }
         }
-        panic!("no mapping holds {addr:#x}");
+        let holds = |mapping: &Self| mapping.range.contains(&addr);
+        all.into_iter().find(holds).unwrap_or_else(|| panic!("no mapping holds {addr:#x}"))
+    }
+
+    fn is_followed_by(&self, next: &Self) -> bool {
+        self.range.end == next.range.start && self.flags == next.flags
+    }
+
+    fn append(&mut self, next: &Self) {
+        self.range.end = next.range.end;
+        self.resident += next.resident;
+        self.huge += next.huge;
     }
 
     /// Whether it wants huge pages, must not have any, or neither.
