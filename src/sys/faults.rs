@@ -15,12 +15,18 @@ pub enum Call {
     Map,
     /// `munmap`.
     Unmap,
-    /// `mremap`.
+    /// `mremap`, to another length.
     Remap,
+    /// `mremap` that leaves its source mapped (`MREMAP_DONTUNMAP`, Linux 5.7).
+    Move,
     /// `mprotect`.
     Protect,
-    /// `madvise`.
-    Advise,
+    /// `madvise` that gives frames back (`MADV_DONTNEED`).
+    Release,
+    /// `madvise` for or against huge pages, which a kernel may be built without.
+    AdviseHuge,
+    /// `madvise` with `MADV_COLD` (Linux 5.4).
+    AdviseCold,
     /// `prctl`, for a mapping's name.
     Name,
     /// `futex`, to sleep and to wake.
@@ -54,7 +60,16 @@ mod imp {
 
     const KINDS: usize = Call::Barrier as usize + 1;
     /// Those that memory comes from and goes to.
-    const MEMORY: [Call; 5] = [Call::Map, Call::Unmap, Call::Remap, Call::Protect, Call::Advise];
+    const MEMORY: [Call; 8] = [
+        Call::Map,
+        Call::Unmap,
+        Call::Remap,
+        Call::Move,
+        Call::Protect,
+        Call::Release,
+        Call::AdviseHuge,
+        Call::AdviseCold,
+    ];
 
     /// Calls made so far, of each kind.
     static CALLS: [AtomicU64; KINDS] = [const { AtomicU64::new(0) }; KINDS];

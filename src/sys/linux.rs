@@ -45,7 +45,7 @@ impl Os for Linux {
     }
 
     unsafe fn release(self, addr: NonNull<u8>, bytes: usize) -> bool {
-        faults::call(Call::Advise, || {
+        faults::call(Call::Release, || {
             // SAFETY: nobody relies on the contents (release 2).
             unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, Advice::LinuxDontNeed) }
         })
@@ -133,7 +133,7 @@ impl Linux {
     /// 1. The range is mapped.
     pub(crate) unsafe fn advise_huge_pages(self, addr: NonNull<u8>, bytes: usize, yes: bool) {
         let advice = if yes { Advice::LinuxHugepage } else { Advice::LinuxNoHugepage };
-        let _ = faults::call(Call::Advise, || {
+        let _ = faults::call(Call::AdviseHuge, || {
             // SAFETY: the range is mapped (1), and its contents stay what they are.
             unsafe { rustix::mm::madvise(addr.as_ptr().cast(), bytes, advice) }
         });
@@ -221,7 +221,7 @@ impl Linux {
             // SAFETY: this advice changes no contents.
             unsafe { rustix::mm::madvise(addr.as_ptr().cast(), self.page_size(), Advice::LinuxCold) }
         };
-        faults::call(Call::Advise, ask).is_err()
+        faults::call(Call::AdviseCold, ask).is_err()
     }
 
     /// Moves the page frames under `from` to a mapping of their own of `new` bytes; `from` stays mapped and reads as zeros
@@ -240,7 +240,7 @@ impl Linux {
         // kernel mappings (Linux 6.17 on). A move to a place of the kernel's choice is refused as a whole.
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
         // The kernel reads the fifth argument, a hint, with DONTUNMAP; rustix's mremap does not pass one.
-        let to = faults::call(Call::Remap, || {
+        let to = faults::call(Call::Move, || {
             let hint = core::ptr::null_mut::<libc::c_void>();
             // SAFETY: the range belongs to the caller (1), stays mapped, and its contents are the caller's to move.
             let to = unsafe { libc::mremap(from.as_ptr().cast(), old, old, flags, hint) };
