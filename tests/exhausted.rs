@@ -1,5 +1,5 @@
-//! Real limits of the kernel: mappings used up, locked memory limited, the soft memory limit and the end of the address space reached by
-//! several threads at once.
+//! Real limits of the kernel: mappings used up, locked memory limited, the soft memory limit and the end of the address space or of data reached
+//! by several threads at once.
 //!
 //! The test binary itself allocates from the system, so that the heap starts when a case wants it to.
 #![expect(unsafe_code, reason = "maps, locks and sets limits through libc")]
@@ -8,6 +8,7 @@ mod common;
 
 use std::ptr;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use common::{Case, Object, Random, layout};
@@ -206,42 +207,70 @@ fn locked_memory_is_limited() {
     }
 }
 
-#[test]
-fn threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space() {
-    let case = Case::new("threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space", "it");
-    case.env("GOMEMLIMIT", "24MiB").address_space(400 * MIB as u64).succeeds(|| {
+/// Small objects, until memory has ended four times: each null is a refill that got nothing. Returns how often it ended.
+fn fill(random: &mut Random, objects: &mut Vec<Object>) -> usize {
+    let mut nulls = 0;
+    for tag in 0..400_000 {
+        match Object::try_new(layout(200 + random.below(2_000), 8), tag) {
+            Some(object) => objects.push(object),
+            None => {
+                nulls += 1;
+                objects.truncate(objects.len() / 2);
+                if nulls == 4 {
+                    break;
+                }
+            }
+        }
+    }
+    objects.clear();
+    nulls
+}
+
+/// Threads refill beyond what there is, twice; after each time all is there again.
+fn threads_refill(case: Case) {
+    case.env("GOMEMLIMIT", "24MiB").succeeds(|| {
         // The heap takes its part of the addresses when it starts: before the C library takes 64 MiB for each thread, or it has too few.
         drop(Object::new(layout(100, 8), 1));
-        for round in 0..2 {
-            // What may not be refused is there before the first thread takes the rest: stacks, and the lists of objects.
-            let begun = Barrier::new(3);
-            let nulls: usize = thread::scope(|s| {
-                let fill = |i: u64| {
+        // What may not be refused is there before the first thread takes the rest: stacks, and the lists of objects.
+        let turn = Barrier::new(4);
+        let nulls = AtomicUsize::new(0);
+        let mut objects = Vec::with_capacity(30_000);
+        thread::scope(|s| {
+            for i in 0..3 {
+                let (turn, nulls) = (&turn, &nulls);
+                s.spawn(move || {
                     let mut random = Random::new(50 + i);
                     let mut objects = Vec::with_capacity(300_000);
-                    begun.wait();
-                    let mut nulls = 0;
-                    // Small objects only: each null is a refill that got nothing.
-                    for tag in 0..400_000 {
-                        match Object::try_new(layout(200 + random.below(2_000), 8), tag) {
-                            Some(object) => objects.push(object),
-                            None => {
-                                nulls += 1;
-                                objects.truncate(objects.len() / 2);
-                                if nulls == 4 {
-                                    break;
-                                }
-                            }
-                        }
+                    for _ in 0..2 {
+                        turn.wait();
+                        nulls.fetch_add(fill(&mut random, &mut objects), Relaxed);
+                        turn.wait();
                     }
-                    nulls
-                };
-                let threads: Vec<_> = (0..3).map(|i| s.spawn(move || fill(i))).collect();
-                threads.into_iter().map(|t| t.join().expect("nothing was wrong")).sum()
-            });
-            assert!(nulls > 0, "round {round}: memory did not run out, the test has no subject");
-            let objects: Vec<_> = (0..30_000).map_while(|i| Object::try_new(layout(2_000, 8), i)).collect();
-            assert_eq!(objects.len(), 30_000, "round {round}: all was freed, and 60 MB are not there");
-        }
+                });
+            }
+            for round in 0..2 {
+                turn.wait();
+                turn.wait();
+                assert!(
+                    nulls.swap(0, Relaxed) > 0,
+                    "round {round}: memory did not run out, the test has no subject"
+                );
+                objects.extend((0..30_000).map_while(|i| Object::try_new(layout(2_000, 8), i)));
+                assert_eq!(objects.len(), 30_000, "round {round}: all was freed, and 60 MB are not there");
+                objects.clear();
+            }
+        });
     });
+}
+
+#[test]
+fn threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space() {
+    let name = "threads_refill_at_the_memory_limit_and_at_the_end_of_the_address_space";
+    threads_refill(Case::new(name, "it").address_space(400 * MIB as u64));
+}
+
+#[test]
+fn threads_refill_at_the_memory_limit_and_at_the_limit_of_data() {
+    let name = "threads_refill_at_the_memory_limit_and_at_the_limit_of_data";
+    threads_refill(Case::new(name, "it").data(250 * MIB as u64));
 }

@@ -52,14 +52,22 @@ impl Case {
     }
 
     /// With a limit on the child's address space, in bytes.
-    pub(crate) fn address_space(mut self, bytes: u64) -> Self {
+    pub(crate) fn address_space(self, bytes: u64) -> Self {
+        // SAFETY: the limit is valid for a read.
+        self.limited(bytes, |limit| unsafe { libc::setrlimit(libc::RLIMIT_AS, limit) })
+    }
+
+    /// With a limit on what the child may write to, in bytes.
+    pub(crate) fn data(self, bytes: u64) -> Self {
+        // SAFETY: the limit is valid for a read.
+        self.limited(bytes, |limit| unsafe { libc::setrlimit(libc::RLIMIT_DATA, limit) })
+    }
+
+    fn limited(mut self, bytes: u64, set: fn(&libc::rlimit) -> libc::c_int) -> Self {
         let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-        let set = move || {
-            // SAFETY: the limit is valid for a read.
-            match unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
+        let set = move || match set(&limit) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
         };
         // SAFETY: setrlimit may be called between fork and exec.
         unsafe { self.command.pre_exec(set) };

@@ -77,9 +77,9 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
     }
 }
 
-/// `--len` of `--len <N>`.
+/// `--len` of `--len <N>`, of `--len=<N>` and of `--len[=<N>]`.
 fn option_name(arg: &str) -> &str {
-    arg.split([' ', '=']).next().unwrap_or(arg)
+    arg.split([' ', '=', '[']).next().unwrap_or(arg)
 }
 
 /// In quotes, and on one line whatever it is.

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Soft limit of the heap (GOMEMLIMIT): bytes, or with a suffix KiB, MiB, GiB, TiB; or auto, off
     #[arg(long, value_name = "BYTES", value_parser = memlimit)]
     memlimit: Option<String>,
+    /// Guard one allocation in N, 1,000,000 unless said otherwise: a misuse of one of these is told with stacks (GODEBUG=guardrate=N)
+    #[arg(long, value_name = "N", value_parser = guard, num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
+    guard: Option<u64>,
     /// The library to preload
     #[arg(long, value_name = "PATH")]
     lib: Option<PathBuf>,
@@ -55,6 +58,7 @@ Examples:
   gort run --stats -- git log --oneline
   gort run --stats-json heap.json --memlimit 512MiB python3 job.py
   gort run --sizes redis.sizes redis-server --save ''
+  gort run --guard -- nginx
   gort run --lib ./libgort.so ./program";
 
 /// What GOMEMLIMIT takes.
@@ -76,6 +80,12 @@ fn memlimit(s: &str) -> Result<String, String> {
     }
 }
 
+/// What GODEBUG's guardrate takes, but for none.
+fn guard(s: &str) -> Result<u64, String> {
+    let rate = s.parse().ok().filter(|rate| (1..=1 << 40).contains(rate));
+    rate.ok_or_else(|| "not a whole number from 1 to 2^40".to_owned())
+}
+
 /// Runs the command; returns only when it failed.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let Some(name) = args.command.first() else {
@@ -93,6 +103,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     }
     if let Some(limit) = args.memlimit {
         environment.push(("GOMEMLIMIT".into(), limit.into()));
+    }
+    if let Some(rate) = args.guard {
+        environment.push(("GODEBUG".into(), godebug(rate)));
     }
     let files =
         [("--stats-json", "GORT_STATS_JSON", &args.stats_json), ("--sizes", "GORT_SIZES", &args.sizes)];
@@ -119,9 +132,18 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 
 /// The library in front of what is preloaded already.
 fn preload(library: &Path) -> OsString {
-    let mut value = library.as_os_str().to_owned();
-    if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
-        value.push(":");
+    in_front(library.as_os_str().to_owned(), ":", "LD_PRELOAD")
+}
+
+/// The rate in front of what is asked for already: the library takes the first.
+fn godebug(rate: u64) -> OsString {
+    in_front(format!("guardrate={rate}").into(), ",", "GODEBUG")
+}
+
+/// A value in front of those that the variable has.
+fn in_front(mut value: OsString, separator: &str, variable: &str) -> OsString {
+    if let Some(others) = std::env::var_os(variable).filter(|others| !others.is_empty()) {
+        value.push(separator);
         value.push(others);
     }
     value

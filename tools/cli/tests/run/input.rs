@@ -5,12 +5,12 @@ use super::*;
 #[test]
 fn that_is_bad_is_one_line_and_code_2() {
     let dir = directory("input");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 12] = [
         (&[], "run needs a program: gort run [options] -- program args"),
         (&["--stats"], "run needs a program"),
         (
             &["--bad", "true"],
-            "unknown argument '--bad'; gort run takes --stats, --stats-json, --sizes, --memlimit, --lib",
+            "unknown argument '--bad'; gort run takes --stats, --stats-json, --sizes, --memlimit, --guard, --lib",
         ),
         (&["--memlimit", "lots", "true"], "--memlimit 'lots' is not a number of bytes"),
         (&["--memlimit", "1GiB", "--memlimit", "2GiB", "true"], "--memlimit may be given once"),
@@ -20,6 +20,8 @@ fn that_is_bad_is_one_line_and_code_2() {
         ),
         (&["--stats-json", ".", "true"], "--stats-json '.' cannot be written: is a directory"),
         (&["--stats-json", "/bin/true/x", "true"], "cannot be written: Not a directory"),
+        (&["--guard=0", "true"], "--guard '0' is not a whole number from 1 to 2^40"),
+        (&["--guard=1e6", "true"], "--guard '1e6' is not a whole number from 1 to 2^40"),
         (&["--lib"], "--lib needs a value"),
         (&["--stats=3", "true"], "--stats takes no value"),
     ];

@@ -3,6 +3,7 @@
 //!
 //! A nested cargo builds the library into the target directory of the command itself, where the command finds it.
 
+mod guard;
 mod input;
 mod limit;
 mod place;
