@@ -25,7 +25,7 @@ const LONGEST: usize = shrunk(128, 3);
 const MAX_PAGES: usize = 512;
 /// ... and in all threads: a sixteenth of the heap in use, from 256 KiB to 64 MiB.
 const SHARE: usize = 16;
-const MIN_ALL_PAGES: usize = shrunk(32, 3);
+const MIN_ALL_PAGES: usize = shrunk(32, 4);
 const MAX_ALL_PAGES: usize = 8192;
 /// Pages of the latter that a thread draws at a time: 128 KiB.
 const DRAW: usize = shrunk(16, 1);

@@ -47,7 +47,9 @@ pub(super) fn swept_by_two() {
 pub(super) fn swept_by_three() {
     explore(2, || {
         let heap = heap();
-        come_and_go(heap, &[2]);
+        come_and_go(heap, &[2, 1]);
+        // By their lengths, of which the second was cut off the first; else it had given way to the second.
+        assert_eq!(heap.in_use_bytes(), Pages(2).bytes(), "the thread keeps them");
         let others = [(), ()].map(|()| spawn(move || drop_large(heap, None, true)));
         drop_large(heap, None, true);
         join(others);
