@@ -235,6 +235,7 @@ fn threads_refill(case: Case) {
         let turn = Barrier::new(4);
         let nulls = AtomicUsize::new(0);
         let mut objects = Vec::with_capacity(30_000);
+        let mut rounds = [(0, 0); 2];
         thread::scope(|s| {
             for i in 0..3 {
                 let (turn, nulls) = (&turn, &nulls);
@@ -248,18 +249,18 @@ fn threads_refill(case: Case) {
                     }
                 });
             }
-            for round in 0..2 {
+            for round in &mut rounds {
                 turn.wait();
                 turn.wait();
-                assert!(
-                    nulls.swap(0, Relaxed) > 0,
-                    "round {round}: memory did not run out, the test has no subject"
-                );
                 objects.extend((0..30_000).map_while(|i| Object::try_new(layout(2_000, 8), i)));
-                assert_eq!(objects.len(), 30_000, "round {round}: all was freed, and 60 MB are not there");
+                *round = (nulls.swap(0, Relaxed), objects.len());
                 objects.clear();
             }
         });
+        for (round, (nulls, objects)) in rounds.into_iter().enumerate() {
+            assert!(nulls > 0, "round {round}: memory did not run out, the test has no subject");
+            assert_eq!(objects, 30_000, "round {round}: all was freed, and 60 MB are not there");
+        }
     });
 }
 

@@ -48,7 +48,7 @@ pub(super) fn swept_by_three() {
     explore(2, || {
         let heap = heap();
         come_and_go(heap, &[2, 1]);
-        // By their lengths, of which the second was cut off the first; else it had given way to the second.
+        // By its length, and the second was cut off it. If it were the one that the process keeps, it would have been given back before.
         assert_eq!(heap.in_use_bytes(), Pages(2).bytes(), "the thread keeps them");
         let others = [(), ()].map(|()| spawn(move || drop_large(heap, None, true)));
         drop_large(heap, None, true);
@@ -60,7 +60,7 @@ pub(super) fn swept_by_three() {
 
 /// Spans above the longest that threads keep, and those for which there is no room: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
-    for lengths in [[[5, 5], [5, 6]], [[3, 2], [2, 2]]] {
+    for lengths in [[[5, 5], [5, 6]], [[2, 3], [3, 3]]] {
         explore(2, move || {
             let heap = heap();
             let threads = lengths.map(|lengths| {

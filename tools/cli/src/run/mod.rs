@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Soft limit of the heap (GOMEMLIMIT): bytes, or with a suffix KiB, MiB, GiB, TiB; or auto, off
     #[arg(long, value_name = "BYTES", value_parser = memlimit)]
     memlimit: Option<String>,
-    /// Guard one allocation in N, 1,000,000 unless said otherwise: a misuse of one of these is told with stacks (GODEBUG=guardrate=N)
+    /// Guard one allocation in N, in 1,000,000 without =N: a misuse of a guarded object ends the program with a report and stacks (GODEBUG=guardrate=N)
     #[arg(long, value_name = "N", value_parser = guard, num_args = 0..=1, require_equals = true, default_missing_value = "1000000")]
     guard: Option<u64>,
     /// The library to preload
@@ -80,7 +80,7 @@ fn memlimit(s: &str) -> Result<String, String> {
     }
 }
 
-/// What GODEBUG's guardrate takes, but for none.
+/// What GODEBUG's guardrate takes, but for 0.
 fn guard(s: &str) -> Result<u64, String> {
     let rate = s.parse().ok().filter(|rate| (1..=1 << 40).contains(rate));
     rate.ok_or_else(|| "not a whole number from 1 to 2^40".to_owned())

@@ -32,6 +32,7 @@ fn has_a_rate_of_its_own_and_keeps_the_rest() {
         ("--guard", "", "guardrate=1000000"),
         ("--guard", "thpmin=8MiB,guardrate=5", "guardrate=1000000,thpmin=8MiB,guardrate=5"),
         ("--guard=20", "scavthread=1", "guardrate=20,scavthread=1"),
+        ("--guard=1099511627776", "", "guardrate=1099511627776"),
         ("--stats", "guardrate=5", "guardrate=5"),
     ] {
         let out = output(gort_run().arg(option).args(show).env("GODEBUG", before));

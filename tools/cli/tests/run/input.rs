@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn that_is_bad_is_one_line_and_code_2() {
     let dir = directory("input");
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&[], "run needs a program: gort run [options] -- program args"),
         (&["--stats"], "run needs a program"),
         (
@@ -21,6 +21,7 @@ fn that_is_bad_is_one_line_and_code_2() {
         (&["--stats-json", ".", "true"], "--stats-json '.' cannot be written: is a directory"),
         (&["--stats-json", "/bin/true/x", "true"], "cannot be written: Not a directory"),
         (&["--guard=0", "true"], "--guard '0' is not a whole number from 1 to 2^40"),
+        (&["--guard=1099511627777", "true"], "--guard '1099511627777' is not a whole number from 1 to 2^40"),
         (&["--guard=1e6", "true"], "--guard '1e6' is not a whole number from 1 to 2^40"),
         (&["--lib"], "--lib needs a value"),
         (&["--stats=3", "true"], "--stats takes no value"),
