@@ -89,7 +89,7 @@ fn alloc_slow(n: Pages, size: usize, align: usize, content: Content) -> *mut u8 
         mcache.count_large(Some((n.bytes(), size)), None);
         return p;
     }
-    let Some((p, dirt)) = cold(heap, mcache, n, align) else { return ptr::null_mut() };
+    let Some((p, dirt)) = cold(heap, mcache, n, align, content) else { return ptr::null_mut() };
     count(mcache, Some((n.bytes(), size)), None);
     // It may have met the memory limit.
     mcache.inspect(|m| m.obey(heap));
@@ -105,7 +105,13 @@ fn alloc_slow(n: Pages, size: usize, align: usize, content: Content) -> *mut u8 
 }
 
 /// New pages, and how much of them, from the first on, may not be zero.
-fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+fn cold(
+    heap: &Heap,
+    mcache: Option<&MCache>,
+    n: Pages,
+    align: usize,
+    content: Content,
+) -> Option<(*mut u8, Bytes)> {
     heap.tick();
     if let Some(mcache) = mcache {
         mcache.ask_large(heap, n);
@@ -122,7 +128,7 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
     is_huge
         .then(|| huge(heap, n, align))
         .flatten()
-        .or_else(|| in_heap(heap, mcache, n, align))
+        .or_else(|| in_heap(heap, mcache, n, align, content))
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep; but not for more than there ever is.
             let mcache = mcache.filter(|_| heap.may_have(n))?;
@@ -130,14 +136,24 @@ fn cold(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<
             heap.give_back_freed();
             mcache::drop_large(heap, Some(mcache), true);
             heap.raise_pressure();
-            in_heap(heap, Some(mcache), n, align)
+            in_heap(heap, Some(mcache), n, align, content)
         })
         .or_else(|| huge(heap, n, align))
 }
 
-fn in_heap(heap: &Heap, mcache: Option<&MCache>, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {
+fn in_heap(
+    heap: &Heap,
+    mcache: Option<&MCache>,
+    n: Pages,
+    align: usize,
+    content: Content,
+) -> Option<(*mut u8, Bytes)> {
     let align = Pages((align / PAGE_SIZE).max(1));
-    let (span, dirty) = heap.alloc_span(n, None, align, mcache.map(MCache::spans))?;
+    let (span, dirty) = match mcache {
+        // What grows needs the pages behind it for itself.
+        Some(mcache) if align == Pages(1) && content == Content::Anything => mcache.alloc_ahead(heap, n)?,
+        _ => heap.alloc_span(n, None, align, mcache.map(MCache::spans))?,
+    };
     Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 

@@ -248,7 +248,7 @@ impl Heap {
     }
 
     /// Shrinks a large span in place to `n` pages.
-    fn truncate(&self, span: Span, n: Pages) {
+    pub(crate) fn truncate(&self, span: Span, n: Pages) {
         let old = self.range_of(span);
         span.set_npages(n);
         let tail = PageRange { start: PageIdx(old.start.0 + n.0), len: Pages(old.len.0 - n.0) };

@@ -230,17 +230,34 @@ impl Heap {
         n: Pages,
         class: Option<Class>,
         align: Pages,
+        cache: Option<&mut SpanCache>,
+    ) -> Option<(Span, Pages)> {
+        self.new_span(n, n, class, align, cache)
+    }
+
+    /// As `alloc_span` for a large object, but that the span takes with it what is free behind its `n` pages and has frames, up to `most` in
+    /// all.
+    pub(crate) fn alloc_ahead(&self, n: Pages, most: Pages, cache: &mut SpanCache) -> Option<(Span, Pages)> {
+        self.new_span(n, most, None, Pages(1), Some(cache))
+    }
+
+    fn new_span(
+        &self,
+        n: Pages,
+        most: Pages,
+        class: Option<Class>,
+        align: Pages,
         mut cache: Option<&mut SpanCache>,
     ) -> Option<(Span, Pages)> {
         let metadata = Span::metadata_bytes(class.map_or(0, Class::objects));
         let block = self.alloc_header(metadata, cache.as_deref_mut())?;
-        let Some((start, scavenged, dirty)) = self.alloc_pages(n, align, cache, class.is_some()) else {
+        let Some((range, scavenged, dirty)) = self.alloc_pages(n, most, align, cache, class.is_some()) else {
             // SAFETY: the block was allocated above with this size and has not been used.
             unsafe { self.free_metadata(block, metadata) };
             return None;
         };
-        let span = self.name_span(block, start, n, class);
-        self.took_pages(n, scavenged);
+        let span = self.name_span(block, range.start, range.len, class);
+        self.took_pages(range.len, scavenged);
         Some((span, dirty))
     }
 
@@ -255,31 +272,33 @@ impl Heap {
         span
     }
 
-    /// The first of `n` pages, how many of them were scavenged, and how many, counted from the first, are not sure to be zero. Of the
-    /// thread's window only if `window`.
+    /// `n` pages, or what `alloc_ahead` takes, how many of them were scavenged, and how many, counted from the first, are not sure to be
+    /// zero. Of the thread's window only if `window`.
     fn alloc_pages(
         &self,
         n: Pages,
+        most: Pages,
         align: Pages,
         cache: Option<&mut SpanCache>,
         window: bool,
-    ) -> Option<(PageIdx, Pages, Pages)> {
+    ) -> Option<(PageRange, Pages, Pages)> {
         if let Some(cache) = cache {
             if window
                 && n.0 < CACHED_PAGES
                 && align.0 == 1
                 && let Some((start, scavenged)) = self.alloc_cached(n, cache)
             {
-                return Some((start, scavenged, if scavenged == n { Pages(0) } else { n }));
+                let dirty = if scavenged == n { Pages(0) } else { n };
+                return Some((PageRange { start, len: n }, scavenged, dirty));
             }
-            let got = self.alloc_in_group(cache.group(), n, align);
+            let got = self.alloc_in_group(cache.group(), n, most, align);
             if got.is_some() {
                 return got;
             }
         }
         let mut pages = self.pages.lock();
         loop {
-            let got = pages.alloc.alloc_with_dirt(n, align);
+            let got = pages.alloc.alloc_with_dirt(n, most, align);
             if got.is_some() {
                 return got;
             }

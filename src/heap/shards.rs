@@ -148,24 +148,25 @@ impl Heap {
         part.lock().as_mut().and_then(take)
     }
 
-    /// `n` pages from the allocator of a group, as `PageAlloc::alloc_with_dirt`.
+    /// Pages from the allocator of a group, as `PageAlloc::alloc_with_dirt`.
     pub(super) fn alloc_in_group(
         &self,
         group: Group,
         n: Pages,
+        most: Pages,
         align: Pages,
-    ) -> Option<(PageIdx, Pages, Pages)> {
+    ) -> Option<(PageRange, Pages, Pages)> {
         // Longer ones would mostly borrow in vain.
         if n.0 > LONGEST_IN_CHUNK.0 / 2 || align.0 > 1 {
             return None;
         }
-        self.take_in_group(group, |alloc| alloc.alloc_with_dirt(n, align))
+        self.take_in_group(group, |alloc| alloc.alloc_with_dirt(n, most, align))
     }
 
     /// As the heap's own, from the allocator of any group that has as many: where the heap cannot grow.
     #[cold]
-    pub(super) fn alloc_in_any_group(&self, n: Pages, align: Pages) -> Option<(PageIdx, Pages, Pages)> {
-        let take = |group| self.with_group(group, |alloc| alloc.alloc_with_dirt(n, align)).flatten();
+    pub(super) fn alloc_in_any_group(&self, n: Pages, align: Pages) -> Option<(PageRange, Pages, Pages)> {
+        let take = |group| self.with_group(group, |alloc| alloc.alloc_with_dirt(n, n, align)).flatten();
         self.groups().skip(1).find_map(take)
     }
 

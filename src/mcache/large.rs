@@ -7,7 +7,9 @@
 //! A small heap has little room, because what comes next would lie behind what is kept, in memory that no cache of the processor holds.
 //!
 //! A length of which none is kept is cut off the shortest span that is longer, and the rest is kept in turn. It is in the way if the
-//! object is to grow in place: then it is given back, and the pages behind the object are free again.
+//! object is to grow in place: then it is given back, and the pages behind the object are free again. Where a new span comes from the page
+//! heap, what is free behind it comes with it and is kept in the same way, so that the next ones take no lock; but only pages that have
+//! frames, because others would not count as released any more, and not where zeros are wanted, of which nothing would be known then.
 //!
 //! Only lengths that the thread has asked for are kept: an object that grew to its length in place would otherwise leave its place to
 //! nobody, and the next one grow in another, cold one. Where threads cannot be made to pass a fence, they keep nothing by length, because
@@ -29,6 +31,8 @@ const MIN_ALL_PAGES: usize = shrunk(32, 4);
 const MAX_ALL_PAGES: usize = 8192;
 /// Pages of the latter that a thread draws at a time: 128 KiB.
 const DRAW: usize = shrunk(16, 1);
+/// Pages that a new span of up to a quarter of so many takes from the page heap, with what is free behind it: 512 KiB.
+const AHEAD: usize = shrunk(64, 4);
 
 /// Pages that threads have drawn.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);
@@ -197,6 +201,22 @@ impl LargeCache {
             && DRAWN.try_update(Relaxed, Relaxed, |d| Some(d + more).filter(|&d| d <= all)).is_ok();
         if ok {
             self.limit.store(self.limit.load(Relaxed) + more, Relaxed);
+        }
+        ok
+    }
+
+    /// Draws room for what a new span of `n` pages takes with it, in a heap with `in_use` bytes in use. How many pages that may be.
+    pub(super) fn draw_ahead(&self, n: Pages, in_use: Bytes) -> Pages {
+        let more = Pages(AHEAD.saturating_sub(n.0));
+        if n.0 <= AHEAD / 4 && self.draw(more, in_use) { more } else { Pages(0) }
+    }
+
+    /// Keeps what a new span has taken with it, unless there is no room any more: `false`.
+    #[must_use]
+    pub(super) fn put_ahead(&self, span: Span) -> bool {
+        let ok = self.held.get() + span.npages().0 <= self.limit.load(Relaxed);
+        if ok {
+            self.put_rest(span);
         }
         ok
     }

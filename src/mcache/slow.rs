@@ -276,6 +276,22 @@ impl MCache {
         self.gate.own(cut).flatten()
     }
 
+    /// A new span of `n` pages; what is free behind it and has frames is kept for the next ones, if there is room. Beside it, how many of its
+    /// pages may hold something, as `Heap::alloc_span`. Owner only, not for stand-ins.
+    pub(crate) fn alloc_ahead(&self, heap: &Heap, n: Pages) -> Option<(Span, Pages)> {
+        let more = self.gate.own(|| self.large.draw_ahead(n, heap.in_use_bytes())).unwrap_or(Pages(0));
+        let (span, dirty) = heap.alloc_ahead(n, n + more, self.spans())?;
+        if span.npages() > n {
+            match heap.split(span, n, self.spans()) {
+                // Who sweeps may have taken the room away.
+                Some(rest) if self.gate.own(|| self.large.put_ahead(rest)) == Some(true) => {}
+                Some(rest) => heap.free_span(rest, Some(self.spans())),
+                None => heap.truncate(span, n),
+            }
+        }
+        Some((span, dirty.min(n)))
+    }
+
     /// Gives back the span behind a large object, if the thread keeps it, or the process: `true`. Owner only, not for stand-ins.
     pub(crate) fn make_way(&self, heap: &Heap, span: Span) -> bool {
         let base = span.base() + span.bytes().0;

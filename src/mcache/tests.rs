@@ -118,8 +118,7 @@ fn alloc_large(m: &MCache, heap: &heap::Heap, n: Pages) -> (Span, From) {
     if let Some(span) = m.cut_large(heap, n) {
         return (span, From::Longer);
     }
-    let (span, _) = heap.alloc_span(n, None, Pages(1), Some(m.spans())).expect("the OS has memory");
-    (span, From::Heap)
+    (m.alloc_ahead(heap, n).expect("the OS has memory").0, From::Heap)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,7 +144,7 @@ fn still_kept(kept: &mut BTreeMap<usize, Pages>, heap: &heap::Heap) {
 #[test]
 fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
     let (heap, _alone) = heap::heap_alone();
-    let mut cut = 0;
+    let (mut cut, mut ahead) = (0, 0);
     for case in 0..8 {
         let mut random = Random::from_env("large spans", case);
         let m = Box::leak(Box::new(MCache::new()));
@@ -153,7 +152,8 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
         let rest = Pages([1, 4096, 16384][random.below(3)]);
         let (rest, _) = heap.alloc_span(rest, None, Pages(1), None).expect("the OS has memory");
         let mut most = 0;
-        let lengths: Vec<_> = (0..1 + random.below(12)).map(|_| Pages(5 + random.below(160))).collect();
+        let longest = [16, 160][random.below(2)];
+        let lengths: Vec<_> = (0..1 + random.below(12)).map(|_| Pages(5 + random.below(longest))).collect();
         let mut live: BTreeMap<usize, Span> = BTreeMap::new();
         let (mut kept, mut reused) = (BTreeMap::new(), 0);
         for _ in 0..4_000 {
@@ -177,7 +177,16 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
                         kept.insert(span.base() + n.bytes().0, of - n);
                         cut += 1;
                     }
-                    From::Heap => {}
+                    From::Heap => {
+                        // What it took with it.
+                        let behind = span.base() + n.bytes().0;
+                        let rest = heap.large_at(core::ptr::with_exposed_provenance(behind));
+                        if let Some(rest) = rest.filter(|rest| rest.is(State::Cached))
+                            && kept.insert(behind, rest.npages()).is_none()
+                        {
+                            ahead += 1;
+                        }
+                    }
                 }
                 let before = live.range(..span.base()).next_back();
                 assert!(
@@ -218,7 +227,7 @@ fn large_spans_are_kept_within_bounds_and_used_again_by_length() {
         still_kept(&mut kept, heap);
         assert!(kept.is_empty(), "what was cut goes back as well");
     }
-    assert!(cut > 100, "{cut} were cut off longer ones");
+    assert!(cut > 100 && ahead > 10, "{cut} were cut off longer ones, {ahead} took some with them");
 }
 
 #[test]
@@ -249,6 +258,45 @@ fn an_object_grows_in_place_over_what_it_was_cut_off() {
     assert_eq!(span.npages(), Pages(60));
     assert_eq!(m.reuse_large(Pages(7), 1), Some(other));
     for span in [span, wall, other, room] {
+        heap.free_span(span, None);
+    }
+    m.flush_all(heap);
+}
+
+#[test]
+fn one_look_into_the_page_heap_is_enough_for_several() {
+    let (heap, _alone) = heap::heap_alone();
+    let m = Box::leak(Box::new(MCache::new()));
+    let take = |n: usize| heap.alloc_span(Pages(n), None, Pages(1), None).expect("the OS has memory").0;
+    // Never touched: what may be kept follows the heap in use.
+    let room = take(16384);
+    let run = take(64);
+    let base = run.base();
+    // Nothing is free below it, nor right behind it.
+    let mut walls = std::vec![take(1)];
+    while walls.iter().all(|wall| wall.base() < base) {
+        walls.push(take(1));
+    }
+    heap.free_span(run, None);
+
+    let before = heap.in_use_bytes();
+    let mut at = base;
+    let spans = [9, 14, 9, 16, 16].map(|n| {
+        let taken = heap.lock_counts().0.taken;
+        let (span, from) = alloc_large(m, heap, Pages(n));
+        let looks = heap.lock_counts().0.taken - taken;
+        assert_eq!((span.base(), span.npages()), (at, Pages(n)));
+        match at - base {
+            0 => assert_eq!((from, looks), (From::Heap, 1)),
+            // All that is left.
+            end if end == 48 * PAGE_SIZE => assert_eq!((from, looks), (From::Kept, 0)),
+            _ => assert_eq!((from, looks), (From::Longer, 0)),
+        }
+        at += n * PAGE_SIZE;
+        span
+    });
+    assert_eq!(heap.in_use_bytes().0 - before.0, 64 * PAGE_SIZE);
+    for span in spans.into_iter().chain(walls).chain([room]) {
         heap.free_span(span, None);
     }
     m.flush_all(heap);

@@ -114,7 +114,8 @@ mod tests {
                 let who = random.below(3);
                 if random.below(16) < if step / 100 % 2 == 0 { 11 } else { 3 } {
                     let n = Pages(random.size(200));
-                    if let Some((start, _, dirt)) = all[who].alloc_with_dirt(n, Pages(1)) {
+                    if let Some((PageRange { start, .. }, _, dirt)) = all[who].alloc_with_dirt(n, n, Pages(1))
+                    {
                         assert!(dirt <= n);
                         let before = live.range(..start.0 + n.0).next_back();
                         assert!(

@@ -121,18 +121,34 @@ impl<O: Os> PageAlloc<O> {
         Some((start, self.take(r)))
     }
 
-    /// The lowest `n` free pages in a row; how many of them were scavenged; and how many, counted from the first, hold the last
-    /// that was not: only those have to be zeroed by who wants zeros. With an `align` of more than a page the first page's
-    /// index is a multiple of it.
+    /// The lowest `n` free pages in a row, and with them what is free behind them and has frames, up to `most` pages in all; how many of
+    /// them were scavenged; and how many, counted from the first, hold the last that was not: only those have to be zeroed by who wants
+    /// zeros. With an `align` of more than a page the first page's index is a multiple of it.
     #[inline]
-    pub(crate) fn alloc_with_dirt(&mut self, n: Pages, align: Pages) -> Option<(PageIdx, Pages, Pages)> {
+    pub(crate) fn alloc_with_dirt(
+        &mut self,
+        n: Pages,
+        most: Pages,
+        align: Pages,
+    ) -> Option<(PageRange, Pages, Pages)> {
         let start = if align.0 == 1 { self.find_and_raise(n)? } else { self.find_aligned(n, align)? };
-        let r = PageRange { start, len: n };
+        let len = if most > n { n + self.framed_behind(start + n, most - n) } else { n };
+        let r = PageRange { start, len };
         let dirty = self.dirt(r);
         if self.search == start {
             self.search = r.end();
         }
-        Some((start, self.take(r), dirty))
+        Some((r, self.take(r), dirty))
+    }
+
+    /// How many pages from page `at` on are free and have frames, up to `most`, and up to where its chunk ends.
+    fn framed_behind(&self, at: PageIdx, most: Pages) -> Pages {
+        let (c, i) = (at.0 / CHUNK_PAGES, at.0 % CHUNK_PAGES);
+        if at >= self.end {
+            return Pages(0);
+        }
+        let chunk = self.chunks.at(c);
+        Pages(chunk.alloc.clear_from(i).min(chunk.scavenged.clear_from(i)).min(most.0))
     }
 
     /// How many of the free pages of `r`, counted from the first, hold the last that has a frame.

@@ -24,6 +24,12 @@ impl Model {
         r.end().0 <= self.pages.len() && self.pages[r.start.0..r.end().0].iter().all(|&p| p != Page::InUse)
     }
 
+    /// How many pages of `r`, counted from the first, hold the last that has a frame.
+    fn dirt(&self, r: PageRange) -> usize {
+        let last = self.pages[r.start.0..r.end().0].iter().rposition(|&p| p != Page::Scavenged);
+        last.map_or(0, |i| i + 1)
+    }
+
     /// Every maximal free run: start and length.
     fn runs(&self) -> impl Iterator<Item = (usize, usize)> {
         let mut at = 0;
@@ -113,16 +119,30 @@ impl Pair {
         let got = if n.is_multiple_of(2) {
             self.real.alloc(Pages(n))
         } else {
-            let got = self.real.alloc_with_dirt(Pages(n), Pages(1));
-            got.map(|(start, scavenged, dirt)| {
-                let pages = &self.model.pages[start.0..start.0 + n];
-                let last = pages.iter().rposition(|&p| p != Page::Scavenged);
-                assert_eq!(dirt.0, last.map_or(0, |i| i + 1), "dirt of {n} pages at {start:?}");
-                (start, scavenged)
+            let got = self.real.alloc_with_dirt(Pages(n), Pages(n), Pages(1));
+            got.map(|(r, scavenged, dirt)| {
+                assert_eq!(r.len.0, n);
+                assert_eq!(dirt.0, self.model.dirt(r), "dirt of {r:?}");
+                (r.start, scavenged)
             })
         };
         assert_eq!(got.map(|g| g.0.0), self.model.first_fit(n, 1), "alloc {n}");
         self.booked(got, n);
+    }
+
+    /// With what is free behind and has frames.
+    pub(super) fn alloc_ahead(&mut self, n: usize, most: usize) {
+        let got = self.real.alloc_with_dirt(Pages(n), Pages(most), Pages(1));
+        assert_eq!(got.map(|g| g.0.start.0), self.model.first_fit(n, 1), "alloc {n} to {most}");
+        if let Some((r, scavenged, dirt)) = got {
+            let end = r.start.0 + n;
+            let behind = self.model.pages[end..].iter().take_while(|&&p| p == Page::Dirty).count();
+            // Of one chunk.
+            let want = behind.min(most.saturating_sub(n)).min(512 - end % 512);
+            assert_eq!(r.len.0, n + want, "{n} to {most} pages at {:?}", r.start);
+            assert_eq!(dirt.0, self.model.dirt(r), "dirt of {r:?}");
+            self.booked(Some((r.start, scavenged)), r.len.0);
+        }
     }
 
     pub(super) fn booked(&mut self, got: Option<(PageIdx, Pages)>, n: usize) {
@@ -281,6 +301,7 @@ impl Pair {
             0..=4 if filling => self.alloc(if rng.one_in(2) { rng.size(longest) } else { 1 + rng.below(12) }),
             0..=4 => self.free_any(rng),
             5 | 6 => self.free_any(rng),
+            7 if rng.one_in(2) => self.alloc_ahead(rng.size(longest.min(600)), rng.size(1200)),
             7 => self.alloc(rng.size(longest)),
             8 => self.alloc_aligned(rng.size(longest.min(600)), 1 << rng.below(10)),
             9 => {

@@ -100,9 +100,8 @@ pub(super) fn malloc_pages(heap: &Heap, n: Pages) -> Span {
         let entered = Entered::new("malloc");
         let m = mine(&entered, heap).expect("there is a cache");
         m.ask_large(heap, n);
-        let span = m.cut_large(heap, n).unwrap_or_else(|| {
-            heap.alloc_span(n, None, Pages(1), Some(m.spans())).expect("there is memory").0
-        });
+        let cut = m.cut_large(heap, n);
+        let span = cut.unwrap_or_else(|| m.alloc_ahead(heap, n).expect("there is memory").0);
         m.count_large(Some((n.bytes(), bytes)), None);
         span
     });

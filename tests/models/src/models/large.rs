@@ -58,6 +58,35 @@ pub(super) fn swept_by_three() {
     });
 }
 
+/// Another takes away the room that the owner has drawn for what its new span takes with it.
+pub(super) fn taken_ahead_and_swept() {
+    explore(2, || {
+        let heap = heap();
+        let one = move || {
+            let span = malloc_pages(heap, Pages(1));
+            let in_use = heap.in_use_bytes();
+            exit(heap);
+            (span, in_use)
+        };
+        // Pages that have frames.
+        come_and_go(heap, &[3]);
+        drop_large(heap, None, true);
+        for (span, in_use) in join([spawn(one)]) {
+            assert_eq!(in_use, Pages(3).bytes(), "it takes others with it");
+            free_pages(heap, span);
+        }
+        assert_eq!(heap.in_use_bytes(), Pages(0).bytes());
+
+        let owner = spawn(one);
+        drop_large(heap, None, true);
+        for (span, _) in join([owner]) {
+            free_pages(heap, span);
+        }
+        exit(heap);
+        nothing_is_lost(heap);
+    });
+}
+
 /// Spans above the longest that threads keep, and those for which there is no room: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
     for lengths in [[[5, 5], [5, 6]], [[2, 3], [3, 3]]] {
