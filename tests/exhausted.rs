@@ -275,3 +275,33 @@ fn threads_refill_at_the_memory_limit_and_at_the_limit_of_data() {
     let name = "threads_refill_at_the_memory_limit_and_at_the_limit_of_data";
     threads_refill(Case::new(name, "it").data(250 * MIB as u64));
 }
+
+#[test]
+fn what_an_idle_thread_keeps_is_used_before_there_is_nothing() {
+    let case = Case::new("what_an_idle_thread_keeps_is_used_before_there_is_nothing", "it");
+    case.address_space(400 * MIB as u64).succeeds(|| {
+        let small = |i| Object::try_new(layout(1_000, 8), i);
+        let mut objects = Vec::with_capacity(500_000);
+        // What a thread may keep follows the heap.
+        objects.extend((0..80_000).map_while(small));
+        assert_eq!(objects.len(), 80_000);
+        let turn = Barrier::new(2);
+        let mut first = 0;
+        thread::scope(|s| {
+            s.spawn(|| {
+                let large: Vec<_> = (0..200).map(|i| Object::new(layout(41_000, 8), i)).collect();
+                drop(large);
+                turn.wait();
+                turn.wait();
+            });
+            turn.wait();
+            objects.extend((0..400_000).map_while(small));
+            first = objects.len();
+            objects.extend((0..400_000).map_while(small));
+            turn.wait();
+        });
+        assert!(first < 480_000, "memory did not run out, the test has no subject");
+        let more = objects.len() - first;
+        assert!(more < 200, "{more} further objects were there after all");
+    });
+}

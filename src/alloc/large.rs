@@ -150,8 +150,12 @@ fn in_heap(
 ) -> Option<(*mut u8, Bytes)> {
     let align = Pages((align / PAGE_SIZE).max(1));
     let (span, dirty) = match mcache {
-        // What grows needs the pages behind it for itself.
-        Some(mcache) if align == Pages(1) && content == Content::Anything => mcache.alloc_ahead(heap, n)?,
+        // What grows needs the pages behind it for itself; and the next one may have a mapping of its own again, if this one should have.
+        Some(mcache)
+            if align == Pages(1) && content == Content::Anything && n.bytes().0 < heap.huge_from() =>
+        {
+            mcache.alloc_ahead(heap, n)?
+        }
         _ => heap.alloc_span(n, None, align, mcache.map(MCache::spans))?,
     };
     Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))

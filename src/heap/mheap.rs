@@ -235,8 +235,8 @@ impl Heap {
         self.new_span(n, n, class, align, cache)
     }
 
-    /// As `alloc_span` for a large object, but that the span takes with it what is free behind its `n` pages and has frames, up to `most` in
-    /// all.
+    /// As `alloc_span` for a large object, but that the span takes with it what is free behind its `n` pages and has frames, in multiples of
+    /// `n`, up to `most` in all.
     pub(crate) fn alloc_ahead(&self, n: Pages, most: Pages, cache: &mut SpanCache) -> Option<(Span, Pages)> {
         self.new_span(n, most, None, Pages(1), Some(cache))
     }
@@ -349,7 +349,7 @@ impl Heap {
         }
     }
 
-    /// Cuts a large span that a thread keeps behind its first `n` pages; the rest is a span that it keeps as well. `None`, and nothing
+    /// Cuts a large span of a thread behind its first `n` pages; the rest is a span that is kept. `None`, and nothing
     /// done, without memory for its header.
     pub(crate) fn split(&self, span: Span, n: Pages, cache: &mut SpanCache) -> Option<Span> {
         let block = self.alloc_header(Span::metadata_bytes(0), Some(cache))?;

@@ -35,7 +35,7 @@ pub(crate) enum State {
     Dead = 0,
     /// A small span, or a large object that the program owns.
     InUse = 1,
-    /// A large span that was freed and waits in an mcache to be used again.
+    /// A large span that no object has, and that waits in an mcache for one.
     Cached = 2,
 }
 

@@ -1,4 +1,4 @@
-//! A few recently freed large spans that stay with the thread, so that a loop that allocates and frees 64 KiB or 1 MiB never
+//! A few large spans that stay with the thread when they are freed, so that a loop that allocates and frees 64 KiB or 1 MiB never
 //! reaches the page heap.
 //!
 //! Spans of up to 1 MiB are kept by length, last in first out, chained through their headers, in the mcache's gate: by the owner's plain
@@ -33,6 +33,7 @@ const MAX_ALL_PAGES: usize = 8192;
 const DRAW: usize = shrunk(16, 1);
 /// Pages that a new span of up to a quarter of so many takes from the page heap, with what is free behind it: 512 KiB.
 const AHEAD: usize = shrunk(64, 4);
+const _: () = assert!(AHEAD <= LONGEST + 1, "what is left has one of the lengths that are kept");
 
 /// Pages that threads have drawn.
 static DRAWN: AtomicUsize = AtomicUsize::new(0);
@@ -205,16 +206,23 @@ impl LargeCache {
         ok
     }
 
-    /// Draws room for what a new span of `n` pages takes with it, in a heap with `in_use` bytes in use. How many pages that may be.
-    pub(super) fn draw_ahead(&self, n: Pages, in_use: Bytes) -> Pages {
-        let more = Pages(AHEAD.saturating_sub(n.0));
-        if n.0 <= AHEAD / 4 && self.draw(more, in_use) { more } else { Pages(0) }
+    /// How many pages a new span of `n` pages may have in all, if the thread is to keep those behind it, in a heap with `in_use` bytes in use.
+    pub(super) fn ahead(&self, n: Pages, in_use: Bytes) -> Pages {
+        if n.0 > AHEAD / 4 {
+            return n;
+        }
+        self.look_at_room(in_use);
+        let held = self.held.get() + AHEAD;
+        let drawn = DRAWN.load(Relaxed) + held.saturating_sub(self.limit.load(Relaxed));
+        let ok = held <= MAX_PAGES && drawn <= self.room.get() && can_fence_all();
+        if ok { Pages(AHEAD) } else { n }
     }
 
-    /// Keeps what a new span has taken with it, unless there is no room any more: `false`.
+    /// Keeps what a new span has taken with it, unless there is no room for it: `false`. Only now room is drawn: mostly nothing is free
+    /// behind a new span.
     #[must_use]
-    pub(super) fn put_ahead(&self, span: Span) -> bool {
-        let ok = self.held.get() + span.npages().0 <= self.limit.load(Relaxed);
+    pub(super) fn put_ahead(&self, span: Span, in_use: Bytes) -> bool {
+        let ok = self.draw(span.npages(), in_use);
         if ok {
             self.put_rest(span);
         }

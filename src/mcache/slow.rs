@@ -68,6 +68,7 @@ impl MCache {
         // Exhausted. What this thread holds in other bins may free a span; others are asked to do the same.
         self.flush_all(heap);
         heap.give_back_freed();
+        drop_large(heap, Some(self), true);
         heap.raise_pressure();
         self.refill(bin, class, heap)
     }
@@ -279,12 +280,13 @@ impl MCache {
     /// A new span of `n` pages; what is free behind it and has frames is kept for the next ones, if there is room. Beside it, how many of its
     /// pages may hold something, as `Heap::alloc_span`. Owner only, not for stand-ins.
     pub(crate) fn alloc_ahead(&self, heap: &Heap, n: Pages) -> Option<(Span, Pages)> {
-        let more = self.gate.own(|| self.large.draw_ahead(n, heap.in_use_bytes())).unwrap_or(Pages(0));
-        let (span, dirty) = heap.alloc_ahead(n, n + more, self.spans())?;
+        let in_use = heap.in_use_bytes();
+        let most = self.gate.own(|| self.large.ahead(n, in_use)).unwrap_or(n);
+        let (span, dirty) = heap.alloc_ahead(n, most, self.spans())?;
         if span.npages() > n {
             match heap.split(span, n, self.spans()) {
-                // Who sweeps may have taken the room away.
-                Some(rest) if self.gate.own(|| self.large.put_ahead(rest)) == Some(true) => {}
+                Some(rest) if self.gate.own(|| self.large.put_ahead(rest, in_use)) == Some(true) => {}
+                // Other threads were faster.
                 Some(rest) => heap.free_span(rest, Some(self.spans())),
                 None => heap.truncate(span, n),
             }

@@ -121,9 +121,9 @@ impl<O: Os> PageAlloc<O> {
         Some((start, self.take(r)))
     }
 
-    /// The lowest `n` free pages in a row, and with them what is free behind them and has frames, up to `most` pages in all; how many of
-    /// them were scavenged; and how many, counted from the first, hold the last that was not: only those have to be zeroed by who wants
-    /// zeros. With an `align` of more than a page the first page's index is a multiple of it.
+    /// The lowest `n` free pages in a row, and with them as many times `n` of those behind them as are free and have frames, up to `most` pages
+    /// in all; how many of them were scavenged; and how many, counted from the first, hold the last that was not: only those have to be
+    /// zeroed by who wants zeros. With an `align` of more than a page the first page's index is a multiple of it.
     #[inline]
     pub(crate) fn alloc_with_dirt(
         &mut self,
@@ -132,8 +132,8 @@ impl<O: Os> PageAlloc<O> {
         align: Pages,
     ) -> Option<(PageRange, Pages, Pages)> {
         let start = if align.0 == 1 { self.find_and_raise(n)? } else { self.find_aligned(n, align)? };
-        let len = if most > n { n + self.framed_behind(start + n, most - n) } else { n };
-        let r = PageRange { start, len };
+        let more = if most > n { self.framed_behind(start + n).0.min(most.0 - n.0) } else { 0 };
+        let r = PageRange { start, len: Pages(n.0 + more - more % n.0) };
         let dirty = self.dirt(r);
         if self.search == start {
             self.search = r.end();
@@ -141,14 +141,14 @@ impl<O: Os> PageAlloc<O> {
         Some((r, self.take(r), dirty))
     }
 
-    /// How many pages from page `at` on are free and have frames, up to `most`, and up to where its chunk ends.
-    fn framed_behind(&self, at: PageIdx, most: Pages) -> Pages {
-        let (c, i) = (at.0 / CHUNK_PAGES, at.0 % CHUNK_PAGES);
-        if at >= self.end {
+    /// How many pages behind those that end with `end` are free and have frames, up to where the chunk of the last one ends.
+    fn framed_behind(&self, end: PageIdx) -> Pages {
+        let i = end.0 % CHUNK_PAGES;
+        if i == 0 {
             return Pages(0);
         }
-        let chunk = self.chunks.at(c);
-        Pages(chunk.alloc.clear_from(i).min(chunk.scavenged.clear_from(i)).min(most.0))
+        let chunk = self.chunks.at(end.0 / CHUNK_PAGES);
+        Pages(chunk.alloc.clear_from(i).min(chunk.scavenged.clear_from(i)))
     }
 
     /// How many of the free pages of `r`, counted from the first, hold the last that has a frame.

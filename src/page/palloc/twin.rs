@@ -130,7 +130,7 @@ impl Pair {
         self.booked(got, n);
     }
 
-    /// With what is free behind and has frames.
+    /// With what is free behind and has frames, in multiples of `n`.
     pub(super) fn alloc_ahead(&mut self, n: usize, most: usize) {
         let got = self.real.alloc_with_dirt(Pages(n), Pages(most), Pages(1));
         assert_eq!(got.map(|g| g.0.start.0), self.model.first_fit(n, 1), "alloc {n} to {most}");
@@ -138,8 +138,8 @@ impl Pair {
             let end = r.start.0 + n;
             let behind = self.model.pages[end..].iter().take_while(|&&p| p == Page::Dirty).count();
             // Of one chunk.
-            let want = behind.min(most.saturating_sub(n)).min(512 - end % 512);
-            assert_eq!(r.len.0, n + want, "{n} to {most} pages at {:?}", r.start);
+            let want = behind.min(most.saturating_sub(n)).min(end.next_multiple_of(512) - end);
+            assert_eq!(r.len.0, n + want - want % n, "{n} to {most} pages at {:?}", r.start);
             assert_eq!(dirt.0, self.model.dirt(r), "dirt of {r:?}");
             self.booked(Some((r.start, scavenged)), r.len.0);
         }

@@ -118,7 +118,7 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
     (
         "large",
         "mcache/large.rs",
-        "let ok = self.held.get() + span.npages().0 <= self.limit.load(Relaxed);",
+        "let ok = self.draw(span.npages(), in_use);",
         "let ok = true;",
     ),
     (
