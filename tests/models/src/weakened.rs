@@ -115,18 +115,8 @@ const WEAKENED: &[(&str, &str, &str, &str)] = &[
         "self.gate.own(|| self.large.is_asked(n)) != Some(true)",
         "!self.large.is_asked(n)",
     ),
-    (
-        "large",
-        "mcache/large.rs",
-        "let ok = self.draw(span.npages(), in_use);",
-        "let ok = true;",
-    ),
-    (
-        "large",
-        "mcache/slow.rs",
-        "Some(rest) => heap.free_span(rest, Some(self.spans())),",
-        "Some(_) => {}",
-    ),
+    ("large", "mcache/large.rs", "let ok = self.draw(span.npages(), in_use);", "let ok = true;"),
+    ("large", "mcache/slow.rs", "Some(rest) => heap.free_span(rest, Some(self.spans())),", "Some(_) => {}"),
     (
         "large",
         "mcache/large.rs",

@@ -87,6 +87,26 @@ pub(super) fn taken_ahead_and_swept() {
     });
 }
 
+/// Two find room for what their new spans take with them, and there is room for one.
+pub(super) fn taken_ahead_by_two() {
+    explore(2, || {
+        let heap = heap();
+        let of = |n| malloc_pages(heap, Pages(n));
+        [of(3), of(3), of(2)].into_iter().for_each(|span| free_pages(heap, span));
+        drop_large(heap, None, true);
+        let one = move || {
+            let span = malloc_pages(heap, Pages(1));
+            exit(heap);
+            span
+        };
+        for span in join([spawn(one), spawn(one)]) {
+            free_pages(heap, span);
+        }
+        exit(heap);
+        nothing_is_lost(heap);
+    });
+}
+
 /// Spans above the longest that threads keep, and those for which there is no room: whoever is first gets the one that was freed.
 pub(super) fn long_spans_change_hands() {
     for lengths in [[[5, 5], [5, 6]], [[2, 3], [3, 3]]] {

@@ -35,6 +35,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("large_swept_by_two", large::swept_by_two),
     ("large_swept_by_three", large::swept_by_three),
     ("large_taken_ahead_and_swept", large::taken_ahead_and_swept),
+    ("large_taken_ahead_by_two", large::taken_ahead_by_two),
     ("large_long_spans_change_hands", large::long_spans_change_hands),
     ("pages_windows", pages::windows),
     ("pages_map_is_read_without_a_lock", pages::map_is_read_without_a_lock),
