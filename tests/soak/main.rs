@@ -14,7 +14,7 @@
 //! check is of time.
 //!
 //! ```text
-//! cargo test --release --test soak                                            seconds; and that planted errors are found
+//! cargo test --release --test soak                                            a minute; and that planted errors are found
 //! cargo test --release --test soak -- --minutes 60 --plot soak.svg            by hand
 //! ```
 

@@ -14,7 +14,7 @@ use crate::plant::Plant;
 const NAME: &str = "soak";
 const DEFAULT_SEED: u64 = 1;
 /// How long `cargo test` has it run.
-const SHORT: f64 = 0.5;
+const SHORT: f64 = 1.0;
 /// The harness's options that have a value.
 const WITH_VALUE: [&str; 4] = ["--skip", "--test-threads", "--format", "--color"];
 
