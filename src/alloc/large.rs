@@ -125,10 +125,22 @@ fn cold(
         return huge(heap, n, align);
     }
     let is_huge = n.0.checked_mul(PAGE_SIZE)? >= heap.huge_from();
+    // What grows needs the pages behind it for itself; and the next one may have a mapping of its own again, if this one should have.
+    let ahead = mcache.filter(|_| align <= PAGE_SIZE && content == Content::Anything && !is_huge);
+    let in_heap = || {
+        let (span, dirty) = match ahead {
+            Some(mcache) => mcache.alloc_ahead(heap, n)?,
+            None => {
+                let align = Pages((align / PAGE_SIZE).max(1));
+                heap.alloc_span(n, None, align, mcache.map(MCache::spans))?
+            }
+        };
+        Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
+    };
     is_huge
         .then(|| huge(heap, n, align))
         .flatten()
-        .or_else(|| in_heap(heap, mcache, n, align, content))
+        .or_else(in_heap)
         .or_else(|| {
             // Exhausted: what this thread keeps may make room, and so may what other threads keep; but not for more than there ever is.
             let mcache = mcache.filter(|_| heap.may_have(n))?;
@@ -136,29 +148,9 @@ fn cold(
             heap.give_back_freed();
             mcache::drop_large(heap, Some(mcache), true);
             heap.raise_pressure();
-            in_heap(heap, Some(mcache), n, align, content)
+            in_heap()
         })
         .or_else(|| huge(heap, n, align))
-}
-
-fn in_heap(
-    heap: &Heap,
-    mcache: Option<&MCache>,
-    n: Pages,
-    align: usize,
-    content: Content,
-) -> Option<(*mut u8, Bytes)> {
-    let align = Pages((align / PAGE_SIZE).max(1));
-    let (span, dirty) = match mcache {
-        // What grows needs the pages behind it for itself; and the next one may have a mapping of its own again, if this one should have.
-        Some(mcache)
-            if align == Pages(1) && content == Content::Anything && n.bytes().0 < heap.huge_from() =>
-        {
-            mcache.alloc_ahead(heap, n)?
-        }
-        _ => heap.alloc_span(n, None, align, mcache.map(MCache::spans))?,
-    };
-    Some((ptr::with_exposed_provenance_mut(span.base()), dirty.bytes()))
 }
 
 fn huge(heap: &Heap, n: Pages, align: usize) -> Option<(*mut u8, Bytes)> {

@@ -132,8 +132,8 @@ impl<O: Os> PageAlloc<O> {
         align: Pages,
     ) -> Option<(PageRange, Pages, Pages)> {
         let start = if align.0 == 1 { self.find_and_raise(n)? } else { self.find_aligned(n, align)? };
-        let more = if most > n { self.framed_behind(start + n).0.min(most.0 - n.0) } else { 0 };
-        let r = PageRange { start, len: Pages(n.0 + more - more % n.0) };
+        let more = if most > n { self.framed_behind(start + n).0.min(most.0 - n.0) / n.0 * n.0 } else { 0 };
+        let r = PageRange { start, len: Pages(n.0 + more) };
         let dirty = self.dirt(r);
         if self.search == start {
             self.search = r.end();

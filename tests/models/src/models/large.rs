@@ -58,7 +58,7 @@ pub(super) fn swept_by_three() {
     });
 }
 
-/// Another takes away the room that the owner has drawn for what its new span takes with it.
+/// Another sweeps while the owner makes a new span that takes others with it.
 pub(super) fn taken_ahead_and_swept() {
     explore(2, || {
         let heap = heap();
